@@ -1,0 +1,5 @@
+//! `deploy.toml`: what the user wants.
+
+pub mod schema;
+
+pub use schema::*;

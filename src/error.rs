@@ -1,0 +1,299 @@
+//! What can go wrong. One enum; the message (what happened, where), the hint (what to do next) and the exit
+//! code stand beside each other, so that reading this file is reading the program's failure modes.
+//! Holds plain data; knows nothing of the layers above it. Only `main.rs` and the reporters print an error.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::text::{count, list};
+
+/// The result of everything that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One mistake in a config file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Line and column, both from 1; none where the mistake is something absent.
+    pub at: Option<(usize, usize)>,
+    /// The dotted key, e.g. `stages.production.hosts`.
+    pub key: String,
+    /// What is wrong, in one sentence.
+    pub what: String,
+    /// How to put it right; may be empty.
+    pub hint: String,
+}
+
+/// Something about a host, or about the artifact on that host, that stops a run before it changes anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong.
+    pub what: String,
+    /// The cure: a sentence or a command.
+    pub cure: String,
+}
+
+/// Why a connection could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectFailure {
+    /// No route, refused, timeout, unknown name.
+    Unreachable,
+    /// The host key is not in known_hosts.
+    UnknownHostKey,
+    /// The host key is another one than known_hosts says.
+    ChangedHostKey,
+    /// The host accepted none of our keys.
+    KeyRefused,
+    /// Anything else that ssh said.
+    Other,
+}
+
+/// Everything that ends a run.
+#[derive(Debug)]
+pub enum Error {
+    /// The command line asks for something that does not exist or contradicts itself.
+    Usage {
+        /// What is wrong.
+        what: String,
+        /// How to put it right.
+        hint: String,
+    },
+    /// The config file can't be used; all of its problems.
+    Config {
+        /// The file.
+        file: PathBuf,
+        /// At least one.
+        problems: Vec<Problem>,
+    },
+    /// A question needs an answer and there is no terminal.
+    Unanswered {
+        /// The question.
+        question: String,
+    },
+    /// The answer was no.
+    Declined,
+    /// The build command failed.
+    Build {
+        /// The command.
+        command: String,
+        /// Its exit code; none: killed.
+        status: Option<i32>,
+    },
+    /// The build's result can't be made into an artifact; each reason with its cure.
+    Artifact {
+        /// At least one.
+        findings: Vec<Finding>,
+    },
+    /// A local file can't be read or written.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: `read`, `write`, `list`.
+        doing: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A host could not be reached.
+    Connect {
+        /// The host.
+        host: String,
+        /// Why.
+        failure: ConnectFailure,
+        /// The last line ssh said.
+        detail: String,
+        /// Host name and port for a command line, e.g. `-p 2222 web1`.
+        target: String,
+    },
+    /// Somebody else works on this app.
+    Locked {
+        /// The host.
+        host: String,
+        /// Who, as `user@machine`.
+        who: String,
+        /// Since when, as the lock says.
+        since: String,
+        /// The stage, for the hint's command.
+        stage: String,
+    },
+    /// The host can't take this release.
+    Preflight {
+        /// The host.
+        host: String,
+        /// At least one.
+        findings: Vec<Finding>,
+    },
+    /// A step failed on a host.
+    Step {
+        /// The host.
+        host: String,
+        /// The step's word.
+        step: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// The link to a host was lost.
+    Lost {
+        /// The host.
+        host: String,
+        /// The step's word.
+        step: &'static str,
+        /// What ssh or the system said.
+        detail: String,
+    },
+    /// A host answered something that is not of the protocol.
+    Protocol {
+        /// The host.
+        host: String,
+        /// What.
+        detail: String,
+    },
+    /// No such release, or not one that may be chosen.
+    NoTarget {
+        /// Why, with the releases there are.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The user cancelled.
+    Cancelled,
+}
+
+impl Error {
+    /// The exit code where production was not touched. After a switch the engine's outcome decides instead.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Usage { .. } | Error::Config { .. } | Error::Unanswered { .. } => 2,
+            Error::Locked { .. } => 3,
+            Error::Cancelled => 130,
+            Error::Declined
+            | Error::Build { .. }
+            | Error::Artifact { .. }
+            | Error::File { .. }
+            | Error::Connect { .. }
+            | Error::Preflight { .. }
+            | Error::Step { .. }
+            | Error::Lost { .. }
+            | Error::Protocol { .. }
+            | Error::NoTarget { .. } => 1,
+        }
+    }
+
+    /// What to do next; empty where the message says it all.
+    pub fn hint(&self) -> String {
+        match self {
+            Error::Usage { hint, .. } | Error::NoTarget { hint, .. } => hint.clone(),
+            Error::Config { problems, .. } => match problems.len() {
+                1 => String::new(),
+                n => format!("{} to mend; all are listed", count(n, "problem")),
+            },
+            Error::Unanswered { .. } => "answer with --yes, or run it in a terminal".into(),
+            Error::Declined => String::new(),
+            Error::Build { .. } => "the command's own output above says why; nothing was sent to any host".into(),
+            Error::Artifact { .. } | Error::Preflight { .. } => String::new(),
+            Error::File { .. } => String::new(),
+            Error::Connect { failure, target, .. } => match failure {
+                ConnectFailure::Unreachable => format!("try it by hand: ssh {target} true"),
+                ConnectFailure::UnknownHostKey => format!(
+                    "compare the key's fingerprint with the host's, then: ssh-keyscan {target} >> ~/.ssh/known_hosts"
+                ),
+                ConnectFailure::ChangedHostKey => format!(
+                    "if the host was really set up anew, remove the old key: ssh-keygen -R {}; if not, somebody may be in between",
+                    target.rsplit(' ').next().unwrap_or(target)
+                ),
+                ConnectFailure::KeyRefused => format!(
+                    "check that the public key is in the user's ~/.ssh/authorized_keys on the host; see what is offered: ssh -v {target} true"
+                ),
+                ConnectFailure::Other => format!("try it by hand: ssh -v {target} true"),
+            },
+            Error::Locked { stage, .. } => {
+                format!("wait for it with --wait 10m; if its owner is gone for good: shipit unlock {stage}")
+            }
+            Error::Step { .. } => String::new(),
+            Error::Lost { .. } => "shipit status shows what is live; shipit recover finishes what was left".into(),
+            Error::Protocol { .. } => "run again with -v to see what the host sent".into(),
+            Error::Cancelled => String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Usage { what, .. } => f.write_str(what),
+            Error::Config { file, problems } => {
+                for (i, problem) in problems.iter().enumerate() {
+                    if i > 0 {
+                        writeln!(f)?;
+                    }
+                    match problem.at {
+                        Some((line, column)) => write!(f, "{}:{line}:{column}: ", file.display())?,
+                        None => write!(f, "{}: ", file.display())?,
+                    }
+                    write!(f, "{}", problem.what)?;
+                    if !problem.hint.is_empty() {
+                        write!(f, " ({})", problem.hint)?;
+                    }
+                }
+                Ok(())
+            }
+            Error::Unanswered { question } => write!(f, "{question} There is no terminal to answer in."),
+            Error::Declined => f.write_str("not confirmed; nothing was done"),
+            Error::Build { command, status: Some(code) } => {
+                write!(f, "the build failed: `{command}` ended with {code}")
+            }
+            Error::Build { command, status: None } => write!(f, "the build failed: `{command}` was killed"),
+            Error::Artifact { findings } => write_findings(f, findings),
+            Error::File { path, doing, source } => write!(f, "can't {doing} {}: {source}", path.display()),
+            Error::Connect { host, failure, detail, .. } => match failure {
+                ConnectFailure::Unreachable => write!(f, "{host}: not reachable: {detail}"),
+                ConnectFailure::UnknownHostKey => write!(f, "{host}: its host key is not in known_hosts: {detail}"),
+                ConnectFailure::ChangedHostKey => {
+                    write!(f, "{host}: its host key is another one than known_hosts holds")
+                }
+                ConnectFailure::KeyRefused => write!(f, "{host}: no key was accepted: {detail}"),
+                ConnectFailure::Other => write!(f, "{host}: ssh failed: {detail}"),
+            },
+            Error::Locked { host, who, since, .. } => write!(f, "{host}: locked by {who} since {since}"),
+            Error::Preflight { host, findings } => {
+                write!(f, "{host}: ")?;
+                write_findings(f, findings)
+            }
+            Error::Step { host, step, why } => write!(f, "{host}: {step} failed: {why}"),
+            Error::Lost { host, step, detail } => write!(f, "{host}: the connection was lost during {step}: {detail}"),
+            Error::Protocol { host, detail } => write!(f, "{host}: unexpected answer: {detail}"),
+            Error::NoTarget { why, .. } => f.write_str(why),
+            Error::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+fn write_findings(f: &mut fmt::Formatter<'_>, findings: &[Finding]) -> fmt::Result {
+    let lines: Vec<String> = findings
+        .iter()
+        .map(|finding| {
+            if finding.cure.is_empty() {
+                finding.what.clone()
+            } else {
+                format!("{}\n  cure: {}", finding.what, finding.cure)
+            }
+        })
+        .collect();
+    f.write_str(&lines.join("\n"))
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::File { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// A usage error for a word that is not one of `known`.
+pub fn unknown_word(kind: &str, word: &str, known: &[&str]) -> Error {
+    let hint = match crate::text::nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there {} {}", if known.len() == 1 { "is" } else { "are" }, list(known)),
+    };
+    Error::Usage { what: format!("no {kind} is called `{}`", crate::text::clean(word, 80)), hint }
+}

@@ -1,0 +1,184 @@
+//! What happened, in the order it happened: flat, serialisable, free of formatting. Work sends events; only
+//! a reporter turns them into text.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+/// One thing that happened, on one host or (without `host`) here.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// When, by the client's clock.
+    pub at: DateTime<Utc>,
+    /// The host's name, as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// The kinds of event. `step` is a plan step's word.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A run began.
+    Started {
+        /// `deploy`, `rollback`, ...
+        verb: &'static str,
+        /// The app's name.
+        app: String,
+        /// The stage's name.
+        stage: String,
+        /// The selected hosts.
+        hosts: Vec<String>,
+    },
+    /// The release of this run is decided.
+    Release {
+        /// Its id.
+        release: String,
+    },
+    /// A step began.
+    StepStarted {
+        /// The step.
+        step: &'static str,
+    },
+    /// A step tells how far it is, in words.
+    StepNote {
+        /// The step.
+        step: &'static str,
+        /// One clean line.
+        text: String,
+    },
+    /// A line that a build command or a host's tool printed.
+    Output {
+        /// The step.
+        step: &'static str,
+        /// One clean, masked line.
+        line: String,
+    },
+    /// Bytes sent so far. Throttled at the source.
+    Progress {
+        /// The step.
+        step: &'static str,
+        /// Bytes done.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// A step ended well, or had nothing to do.
+    StepFinished {
+        /// The step.
+        step: &'static str,
+        /// Whether it did anything.
+        outcome: StepOutcome,
+        /// What it did, or why it had nothing to do, in a few words.
+        detail: String,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// A step failed. What follows is the way back.
+    StepFailed {
+        /// The step.
+        step: &'static str,
+        /// Why.
+        message: String,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// Something the user should know that stops nothing.
+    Warning {
+        /// One sentence.
+        text: String,
+    },
+    /// The last lines of a log that explains a failure.
+    Log {
+        /// Whose log.
+        title: String,
+        /// Clean, masked lines.
+        lines: Vec<String>,
+    },
+    /// What this host runs at the end of the run.
+    HostEnded {
+        /// In one word.
+        state: HostState,
+        /// In a sentence.
+        detail: String,
+    },
+    /// The run ended.
+    Ended {
+        /// The exit code.
+        code: u8,
+        /// What production is like now, in a sentence.
+        state: String,
+        /// The release of this run, where one was made or chosen.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        release: Option<String>,
+        /// What was live before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        previous: Option<String>,
+        /// What failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// What to do next.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// How long the run took.
+        seconds: f64,
+    },
+}
+
+/// Whether a finished step did anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// It did its work.
+    Ok,
+    /// There was nothing to do.
+    Skipped,
+}
+
+/// What a host runs when a run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    /// The new release, committed.
+    Released,
+    /// What was live before; the switch was never begun.
+    Untouched,
+    /// What was live before; the switch was taken back and that is proved.
+    Reverted,
+    /// Not known, or neither: a human must look.
+    Unknown,
+}
+
+/// Where events go. Cheap to clone; never blocks, never fails: without a listener events are dropped.
+#[derive(Clone, Debug)]
+pub struct Events {
+    to: mpsc::UnboundedSender<Event>,
+    host: Option<String>,
+}
+
+impl Events {
+    /// A sender and the end to read from.
+    pub fn channel() -> (Events, mpsc::UnboundedReceiver<Event>) {
+        let (to, from) = mpsc::unbounded_channel();
+        (Events { to, host: None }, from)
+    }
+
+    /// The same sender, speaking for one host.
+    pub fn of(&self, host: &str) -> Events {
+        Events { to: self.to.clone(), host: Some(host.to_owned()) }
+    }
+
+    /// Sends one event, stamped now.
+    pub fn send(&self, kind: EventKind) {
+        // A reporter that is gone must not stop a deploy.
+        let _ = self.to.send(Event { at: Utc::now(), host: self.host.clone(), kind });
+    }
+
+    /// Sends a warning.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.send(EventKind::Warning { text: text.into() });
+    }
+}

@@ -1,0 +1,65 @@
+//! A script for a host: sh files joined together, after lines that set its variables. The only place that
+//! quotes a value for a shell, and the only thing a transport can run.
+
+use crate::error::{Error, Result};
+
+/// The most a script may measure: it is read byte by byte by `dd bs=1` on the host.
+pub const LARGEST: usize = 64 * 1024;
+
+/// What runs on a host. Values reach it only as `NAME='quoted'` lines, never through a command line.
+#[derive(Clone, Debug)]
+pub struct Script {
+    name: &'static str,
+    parts: Vec<&'static str>,
+    vars: Vec<(&'static str, String)>,
+}
+
+impl Script {
+    /// A script called `name` in errors, made of `parts` in this order.
+    pub fn new(name: &'static str, parts: &[&'static str]) -> Script {
+        Script { name, parts: parts.to_vec(), vars: Vec::new() }
+    }
+
+    /// Sets one variable; `name` is a shell identifier.
+    pub fn var(mut self, name: &'static str, value: impl Into<String>) -> Script {
+        self.vars.push((name, value.into()));
+        self
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The text that goes to the host. Fails where a value holds a NUL or the whole is over [`LARGEST`].
+    pub fn render(&self) -> Result<String> {
+        let mut text = String::new();
+        for (name, value) in &self.vars {
+            text.push_str(name);
+            text.push('=');
+            text.push_str(&quote(value).ok_or_else(|| Error::Usage {
+                what: format!("a value for {name} holds a NUL byte"),
+                hint: "no file name, setting or variable can hold one".into(),
+            })?);
+            text.push('\n');
+        }
+        for part in &self.parts {
+            for line in part.lines().filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty()) {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        if text.len() > LARGEST {
+            return Err(Error::Usage {
+                what: format!("the {} script would measure {} bytes, the most is {LARGEST}", self.name, text.len()),
+                hint: "shorten the lists in deploy.toml (env, shared, headers)".into(),
+            });
+        }
+        Ok(text)
+    }
+}
+
+/// `value` as one shell word, exact in every POSIX shell; none where it holds a NUL.
+fn quote(value: &str) -> Option<String> {
+    (!value.contains('\0')).then(|| format!("'{}'", value.replace('\'', r"'\''")))
+}
