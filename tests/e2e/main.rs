@@ -1,0 +1,7 @@
+//! The real binary on real parts: private sshds, accounts, PM2 daemons and network faults. `tests/run` makes
+//! the accounts and installs the programs; every test makes the rest for itself, so all run side by side.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bench_itself;
+mod support;
