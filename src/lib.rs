@@ -16,7 +16,7 @@ pub mod secret; // masks the values of `secrets` in everything that leaves the p
 pub mod config; // deploy.toml: schema, load, check
 
 // what is shipped
-// pub mod artifact; // mapping of files, manifest, checks, archive; presets
+pub mod artifact; // mapping of files, manifest, checks, archive; presets
 
 // how the host is spoken to
 pub mod remote; // scripts (the only quoting), replies, records; one POSIX sh file per job
