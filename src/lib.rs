@@ -16,17 +16,17 @@ pub mod secret; // masks the values of `secrets` in everything that leaves the p
 pub mod config; // deploy.toml: schema, load, check
 
 // what is shipped
-// pub mod artifact; // mapping of files, manifest, checks, archive; presets
+pub mod artifact; // mapping of files, manifest, checks, archive; presets
 
 // how the host is spoken to
 pub mod remote; // scripts (the only quoting), replies, records; one POSIX sh file per job
-// pub mod service; // pm2, none: how a release becomes the running one
+pub mod service; // pm2, none: how a release becomes the running one
 
 // what will happen
 // pub mod plan; // steps in order, each with its undo: pure and printable
 
 // doing
-// pub mod transport; // ssh, local: the only places that start something on a host
+pub mod transport; // ssh, local: the only places that start something on a host
 // pub mod engine; // hosts, sessions, barriers, verification, cancel
 
 // saying

@@ -1,0 +1,126 @@
+//! What is shipped: the files of a build, each with its place in the release, its hash, and whether it may go.
+//! A preset maps sources to destinations; nothing is copied here, and nothing is known of hosts.
+
+pub mod archive; // the byte stream that a host receives
+mod check; // links and names
+mod codec; // zstd and gzip
+mod hash; // sizes and SHA-256, in parallel
+mod manifest; // one line for each entry
+mod pages; // the assets that HTML names
+mod preset; // which files a framework's build consists of
+mod tree; // sources laid over each other
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use archive::{Payload, write_archive};
+pub use codec::{Codec, Encoder};
+pub use manifest::{escape, manifest};
+pub use tree::place;
+
+use crate::config;
+use crate::error::{Error, Finding, Result};
+use crate::text::clean;
+
+/// A file that exists in the release only: its path from the release root, and its content.
+pub type Extra = (String, Vec<u8>);
+
+/// Modes of a directory, of a file, and of an executable file, as `config::Access::modes` gives them.
+pub type Modes = (u32, u32, u32);
+
+/// Everything that one release consists of.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// Sorted by the bytes of `dest`: a directory comes before what it holds, and each one is present.
+    pub entries: Vec<Entry>,
+    /// Where the app lies in the release: empty, or e.g. `apps/web`.
+    pub app_dir: String,
+    /// SHA-256 over types, execute bits, content, link targets and paths; access modes and times don't count.
+    pub hash: String,
+    /// What the preset would run, relative to `app_dir`.
+    pub script: Option<String>,
+    /// What the user should know, though nothing is wrong.
+    pub warnings: Vec<String>,
+}
+
+/// One path of the release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the release root; only plain components.
+    pub dest: PathBuf,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What lies at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File {
+        /// Where its content is, on this machine.
+        source: PathBuf,
+        /// Its size when it was hashed.
+        size: u64,
+        /// SHA-256 in lower-case hex.
+        sha256: String,
+        /// Whether anybody may execute it.
+        executable: bool,
+    },
+    /// A directory.
+    Dir,
+    /// A symbolic link, kept as it is.
+    Link {
+        /// Its text.
+        target: PathBuf,
+    },
+}
+
+impl Artifact {
+    /// Maps a finished build into a release, hashes it, and refuses it with all reasons at once.
+    pub fn collect(build: &config::Build, shared: &config::Shared) -> Result<Artifact> {
+        let mapping = preset::map(build)?;
+        let tree::Laid { tree, mut warnings, mut findings } = tree::lay(&mapping, build, shared)?;
+        findings.extend(check::findings(&tree, &mapping.app_dir, shared));
+        if findings.is_empty() && !tree.values().any(|node| matches!(node, tree::Node::File { .. })) {
+            findings.push(Finding {
+                what: format!("there is nothing to ship: `{}` holds no file", shown(&mapping.sources[0].from)),
+                cure: "build the app first, and look at build.output and build.exclude".into(),
+            });
+        }
+        if let (true, Some(pages)) = (findings.is_empty(), &mapping.pages) {
+            findings = pages.missing(&tree)?;
+        }
+        if !findings.is_empty() {
+            return Err(Error::Artifact { findings });
+        }
+        let entries = hash::entries(tree)?;
+        let hash = hash::hex(&manifest::content(&entries));
+        warnings.splice(0..0, mapping.warnings);
+        Ok(Artifact { entries, app_dir: mapping.app_dir, hash, script: mapping.script, warnings })
+    }
+
+    /// The size of all files.
+    pub fn bytes(&self) -> u64 {
+        self.entries
+            .iter()
+            .map(|entry| match entry.kind {
+                EntryKind::File { size, .. } => size,
+                EntryKind::Dir | EntryKind::Link { .. } => 0,
+            })
+            .sum()
+    }
+
+    /// The number of files.
+    pub fn files(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. })).count()
+    }
+}
+
+/// A path for a message.
+fn shown(path: &Path) -> String {
+    clean(&path.to_string_lossy(), 300)
+}

@@ -1,0 +1,208 @@
+//! A Next.js standalone build, as `required-server-files.json` describes it: a custom `distDir`, a workspace and
+//! a stray lockfile in a parent folder all move the parts, so no path is taken for granted.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Deserialize;
+use walkdir::WalkDir;
+
+use super::{Mapping, refused};
+use crate::artifact::pages::Pages;
+use crate::artifact::shown;
+use crate::artifact::tree::Source;
+use crate::config::Build;
+use crate::error::{Error, Result};
+
+/// What a build says of itself.
+const MARK: &str = "required-server-files.json";
+/// What package managers write; shipped as the record of what the build was made with.
+const LOCKFILES: [&str; 6] =
+    ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Description {
+    config: NextConfig,
+    /// Where the project lies below the root that dependencies were traced from.
+    #[serde(default)]
+    relative_app_dir: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NextConfig {
+    output: Option<String>,
+    dist_dir: Option<String>,
+    #[serde(default)]
+    base_path: String,
+    #[serde(default)]
+    asset_prefix: String,
+    config_file_name: Option<String>,
+}
+
+/// A build found in the project.
+struct Found {
+    /// Its folder, relative to the project.
+    dist: PathBuf,
+    made: SystemTime,
+    description: Description,
+}
+
+pub(super) fn map(build: &Build) -> Result<Mapping> {
+    let root = &build.root;
+    let mut warnings = Vec::new();
+    let Found { dist, description, .. } = find(build, &mut warnings)?;
+    let NextConfig { output, base_path, asset_prefix, config_file_name, .. } = description.config;
+    match output.as_deref() {
+        Some("standalone") => {}
+        Some("export") => {
+            return Err(refused(
+                "the build is a static export (`output: 'export'`)".into(),
+                "ship it as files: preset = \"static\" and output = \"out\" under [build]",
+            ));
+        }
+        _ => return Err(not_standalone(root, config_file_name)),
+    }
+    let standalone = root.join(&dist).join("standalone");
+    if !standalone.is_dir() {
+        return Err(refused(
+            format!("the build did not leave `{}`", shown(&standalone)),
+            "a failed build removes it: run the build again, and look at its output",
+        ));
+    }
+    let Some(app) = plain(&description.relative_app_dir) else {
+        return Err(refused(
+            format!("{MARK}: relativeAppDir is `{}`", description.relative_app_dir),
+            "set outputFileTracingRoot in the Next.js config to a folder that holds the project",
+        ));
+    };
+    if !standalone.join(&app).join("server.js").is_file() {
+        return Err(refused(
+            format!("the build did not leave `{}`", shown(&standalone.join(&app).join("server.js"))),
+            "remove the build folder and build again; a custom server can't be part of a standalone build",
+        ));
+    }
+    let source = |from: PathBuf, to: PathBuf| Source { from, to };
+    let assets = app.join(&dist).join("static");
+    let mut sources = vec![source(standalone, PathBuf::new()), source(root.join(&dist).join("static"), assets.clone())];
+    if root.join("public").is_dir() {
+        sources.push(source(root.join("public"), app.join("public")));
+    }
+    sources.extend(lockfile(root, &app).map(|(from, to)| source(from, to)));
+    let server = app.join(&dist).join("server");
+    let pages = asset_url(&base_path, &asset_prefix).map(|url| Pages {
+        folders: vec![server.join("app"), server.join("pages")],
+        url,
+        assets,
+        cure: format!("remove `{}` and build again", shown(&dist)),
+    });
+    let app_dir = app.to_string_lossy().into_owned();
+    Ok(Mapping { sources, app_dir, script: Some("server.js".into()), pages, warnings })
+}
+
+/// The newest build whose own `distDir` is the folder it lies in: one of another project below `root` is not.
+fn find(build: &Build, warnings: &mut Vec<String>) -> Result<Found> {
+    let root = &build.root;
+    let mut builds = Vec::new();
+    let mut strangers = Vec::new();
+    let folders = WalkDir::new(root).min_depth(1).max_depth(2).sort_by_file_name().into_iter();
+    let skipped = |name: &OsStr| ["node_modules", "standalone", ".git"].iter().any(|skip| name == *skip);
+    // A folder that can't be read is not the build's.
+    for folder in folders.filter_entry(|entry| !skipped(entry.file_name())).flatten() {
+        let mark = folder.path().join(MARK);
+        let Ok(made) = fs::metadata(&mark).and_then(|meta| meta.modified()) else { continue };
+        let dist = folder.path().strip_prefix(root).unwrap_or(folder.path()).to_owned();
+        let description = read(&mark)?;
+        match &description.config.dist_dir {
+            Some(named) if plain(named).as_ref() != Some(&dist) => strangers.push(dist),
+            _ => builds.push(Found { dist, made, description }),
+        }
+    }
+    builds.sort_by_key(|found| found.made);
+    if let (Some(newest), true) = (builds.last(), builds.len() > 1) {
+        let others: Vec<String> =
+            builds[..builds.len() - 1].iter().map(|found| format!("`{}`", shown(&found.dist))).collect();
+        warnings.push(format!(
+            "took the build in `{}`, the newest; remove {}",
+            shown(&newest.dist),
+            crate::text::list(&others)
+        ));
+    }
+    builds.pop().ok_or_else(|| match (strangers.first(), &build.command) {
+        (Some(other), _) => refused(
+            format!("there is no Next.js build of `{}` itself", shown(root)),
+            format!(
+                "there is one in `{}`: if that project is meant, name its folder in build.root",
+                shown(&root.join(other))
+            ),
+        ),
+        (None, Some(command)) => refused(
+            format!("there is no Next.js build in `{}`", shown(root)),
+            format!("`{command}` should have left one; is build.root the folder of the app?"),
+        ),
+        (None, None) => refused(
+            format!("there is no Next.js build in `{}`", shown(root)),
+            "build it first, e.g. command = \"npm ci && npm run build\" under [build]",
+        ),
+    })
+}
+
+fn read(mark: &Path) -> Result<Description> {
+    let text = fs::read(mark).map_err(|source| Error::File { path: mark.to_owned(), doing: "read", source })?;
+    serde_json::from_slice(&text).map_err(|e| {
+        refused(
+            format!("`{}` is not what Next.js writes: {e}", shown(mark)),
+            "build again; shipit knows Next.js 14 to 16",
+        )
+    })
+}
+
+fn not_standalone(root: &Path, named: Option<String>) -> Error {
+    let known = ["js", "mjs", "ts", "mts", "cjs"].map(|end| format!("next.config.{end}"));
+    match named.into_iter().chain(known).find(|name| root.join(name).is_file()) {
+        Some(file) => refused(
+            format!("`{file}` does not say output: 'standalone', so the build holds no server to ship"),
+            format!(
+                "add `output: 'standalone',` to the config object in `{}` and build again",
+                shown(&root.join(file))
+            ),
+        ),
+        None => refused(
+            "the Next.js config does not say output: 'standalone', so the build holds no server to ship".into(),
+            format!(
+                "create `{}` with `export default {{ output: 'standalone' }};` and build again",
+                shown(&root.join("next.config.mjs"))
+            ),
+        ),
+    }
+}
+
+/// The nearest lockfile at the project or above it, no higher than the root that was traced from, and its place.
+fn lockfile(root: &Path, app: &Path) -> Option<(PathBuf, PathBuf)> {
+    root.ancestors().zip(app.ancestors()).find_map(|(folder, to)| {
+        LOCKFILES.iter().find(|name| folder.join(name).is_file()).map(|name| (folder.join(name), to.join(name)))
+    })
+}
+
+/// How the URL of an asset begins; none where assets are served from elsewhere.
+fn asset_url(base_path: &str, asset_prefix: &str) -> Option<String> {
+    let prefix = if asset_prefix.is_empty() { base_path } else { asset_prefix };
+    let elsewhere = prefix.starts_with("//") || prefix.contains("://");
+    (!elsewhere).then(|| format!("{}/_next/static/", prefix.trim_end_matches('/')))
+}
+
+/// A relative path of plain components, without `.`; none for any other.
+fn plain(path: &str) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => plain.push(name),
+            Component::CurDir => {}
+            _ => return None,
+        }
+    }
+    Some(plain)
+}
