@@ -4,13 +4,13 @@
 //! house), never those after it; `tests/rules.rs` enforces that.
 
 // words
-pub mod error; // what can go wrong: message, hint and exit code side by side
 pub mod text; // counts, sizes, durations, and cleaning of untrusted text
+pub mod error; // what can go wrong: message, hint and exit code side by side
 
 // nouns
-pub mod event;
 pub mod release; // release ids and states: made, parsed and ordered here only
-pub mod secret; // masks the values of `secrets` in everything that leaves the program // what happened, flat and serialisable
+pub mod secret; // masks the values of `secrets` in everything that leaves the program
+pub mod event; // what happened, flat and serialisable
 
 // what the user wants
 pub mod config; // deploy.toml: schema, load, check
