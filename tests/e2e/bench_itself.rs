@@ -85,10 +85,15 @@ fn a_proxy_freezes_thaws_cuts_and_counts() {
 
 #[test]
 fn a_pm2_of_ones_own_is_seen_and_ended() {
-    let bench = Make::pm2(1).bench();
+    for make in [Make::pm2(1), Make::pm2(1).hosts(2)] {
+        a_pm2_is_seen_and_ended(make.bench());
+    }
+}
+
+fn a_pm2_is_seen_and_ended(bench: Bench) {
     let host = bench.host();
-    let release = host.site.dir.join("releases/20260321-140000-k3f9");
-    App::server("v1").write(&release);
+    App::server("v1").write(&host.site.dir.join("releases/20260321-140000-k3f9"));
+    let release = host.site.path.join("releases/20260321-140000-k3f9");
     let pm2 = host.pm2.as_ref().unwrap();
     assert_eq!(pm2.daemon(), None);
     assert!(pm2.workers(APP).is_empty() && pm2.daemon().is_none(), "looking starts nothing");

@@ -3,5 +3,16 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod bad;
 mod bench_itself;
+mod first;
+mod hostile;
+mod hosts;
+mod killed;
+mod lock;
+mod mistakes;
+mod next;
+mod plan;
+mod shared;
+mod silent;
 mod support;

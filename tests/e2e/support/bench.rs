@@ -213,9 +213,9 @@ impl Host {
         if found.len() != workers {
             return Err(format!("not {workers} workers: {found:?}"));
         }
-        match found.iter().find(|w| w.status != "online" || w.release.as_deref() != Some(id)) {
-            Some(worker) => return Err(format!("a worker is not well on {id}: {worker:?}")),
-            None => {}
+        let is_well = |worker: &Worker| worker.status == "online" && worker.release.as_deref() == Some(id);
+        if let Some(worker) = found.iter().find(|worker| !is_well(worker)) {
+            return Err(format!("a worker is not well on {id}: {worker:?}"));
         }
         match self.get("/health") {
             (200, body) if body.contains("\"ok\"") => Ok(()),

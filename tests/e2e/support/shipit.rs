@@ -31,6 +31,8 @@ pub(crate) struct Output {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// When it ended.
+    pub(crate) ended: Instant,
 }
 
 /// One line of `--json`.
@@ -168,9 +170,9 @@ impl Running {
         format!("shipit {}\n--- stdout\n{}--- stderr\n{stderr}", self.args.join(" "), state.raw)
     }
 
-    /// Its process number.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Whether it has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Sends it a signal.
@@ -197,6 +199,7 @@ impl Running {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
+        let ended = Instant::now();
         // The pipes may be held open by a connection's master for a while; everything that shipit itself wrote
         // is in them by now, so the readers get a moment, not for ever.
         let patience = Instant::now() + Duration::from_secs(2);
@@ -205,7 +208,7 @@ impl Running {
         }
         let stdout = self.heard.state.lock().expect("no thread panics with it").raw.clone();
         let stderr = self.stderr.lock().expect("no thread panics with it").clone();
-        Output { args: std::mem::take(&mut self.args), code: status.code(), stdout, stderr }
+        Output { args: std::mem::take(&mut self.args), code: status.code(), stdout, stderr, ended }
     }
 }
 

@@ -99,6 +99,13 @@ impl Site {
             .collect()
     }
 
+    /// The listing without shipit's own state: what the app and its users can notice.
+    pub(crate) fn production(&self) -> BTreeMap<PathBuf, String> {
+        let mut listing = self.listing();
+        listing.retain(|path, _| !path.starts_with(".shipit"));
+        listing
+    }
+
     /// The files' half of the invariant: `expect` is live and whole, nothing half-made is there, the lock is
     /// free, no journal and no session's directory is left. The session may need a moment to clear up.
     #[track_caller]

@@ -1,0 +1,152 @@
+//! The main job, on real parts: a Next.js app is built, shipped over a real sshd and run by a PM2 cluster; the page,
+//! every script and stylesheet that it names and the public file answer, from the workers of the new release.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::support::process::eventually;
+use super::support::{Bench, Live, Make};
+
+/// The example's sources, without what tools made of them.
+fn copy_example(to: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/next-pm2");
+    let made = ["node_modules", ".next"];
+    for entry in walkdir::WalkDir::new(&from).into_iter().filter_entry(|e| !made.iter().any(|m| e.file_name() == *m)) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(&from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// A bench whose config is the example's own, but for the host, the path and the port.
+fn bench() -> Bench {
+    let mut bench = Make::pm2(2).bench();
+    for key in [
+        "build.output",
+        "service.pm2.script",
+        "service.pm2.kill_timeout",
+        "service.pm2.listen_timeout",
+        "health.within",
+    ] {
+        bench.config.unset(key);
+    }
+    bench.config.set("build.preset", "next").set("health.path", "/api/health").set("health.expect.json.status", "ok");
+    bench.config.set("build.env.NEXT_TELEMETRY_DISABLED", "1").set("rollout.silence", "15s");
+    bench.hosts[0].site.written = vec![".next/cache", ".next/server", "apps/web/.next/cache", "apps/web/.next/server"];
+    bench
+}
+
+/// Builds and deploys `version`; the release.
+#[track_caller]
+fn deploy(bench: &mut Bench, version: &str, command: &str) -> String {
+    bench.config.set("build.env.APP_VERSION", version).set("build.command", command);
+    bench.write_config();
+    let output = bench.shipit.run(&["deploy", "production", "--json"]).expect(0);
+    output.release()
+}
+
+/// The page and all that it names answer, and each worker is the new release's.
+#[track_caller]
+fn assert_serves(bench: &Bench, release: &str, version: &str) {
+    let host = bench.host();
+    host.assert_live(&Live::New(release.to_owned()), 2);
+    let (status, page) = host.get("/");
+    assert_eq!(status, 200);
+    assert!(page.contains(&format!(">{version}<")), "{page}");
+    let assets: BTreeSet<&str> = page.split('"').filter(|part| part.starts_with("/_next/static/")).collect();
+    for ending in [".js", ".css"] {
+        let named: Vec<_> = assets.iter().filter(|asset| asset.split('?').next().unwrap().ends_with(ending)).collect();
+        assert!(!named.is_empty(), "no {ending} in {page}");
+        for asset in named {
+            assert_eq!(host.get(asset).0, 200, "{asset}");
+        }
+    }
+    let public = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/next-pm2/public/hello.txt");
+    assert_eq!(host.get("/hello.txt"), (200, fs::read_to_string(public).unwrap()));
+
+    let mut silent: BTreeSet<u64> = host.workers().iter().map(|worker| u64::from(worker.pid)).collect();
+    assert_eq!(silent.len(), 2);
+    eventually("both workers answer", Duration::from_secs(20), || {
+        let (_, body) = host.get("/api/health");
+        let health: serde_json::Value = serde_json::from_str(&body).map_err(|e| e.to_string())?;
+        if health["version"] != version {
+            return Err(body);
+        }
+        silent.remove(&health["pid"].as_u64().unwrap_or(0));
+        if silent.is_empty() { Ok(()) } else { Err(format!("not heard: {silent:?}")) }
+    });
+}
+
+#[test]
+fn the_next_example_goes_live_is_replaced_and_comes_back() {
+    let mut bench = bench();
+    copy_example(&bench.project);
+    let first = deploy(&mut bench, "first", "npm ci --no-audit --no-fund && npm run build");
+    assert_serves(&bench, &first, "first");
+    let second = deploy(&mut bench, "second", "npm run build");
+    assert_serves(&bench, &second, "second");
+    bench.run("rollback", &[]).expect(0);
+    assert_serves(&bench, &first, "first");
+
+    // A build that fails ships nothing, least of all what the last one left.
+    bench.config.set("build.command", "rm -rf .next/static && exit 3");
+    bench.write_config();
+    bench.run("deploy", &[]).expect(1);
+    bench.host().assert_live(&Live::Old(first), 2);
+}
+
+/// The same app as `apps/web` of a pnpm workspace, with a package of the workspace in it.
+fn write_workspace(root: &Path) -> PathBuf {
+    let web = root.join("apps/web");
+    copy_example(&web);
+    for made_for_npm in ["package-lock.json", "deploy.toml"] {
+        fs::remove_file(web.join(made_for_npm)).unwrap();
+    }
+    let mut package: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(web.join("package.json")).unwrap()).unwrap();
+    package["name"] = "web".into();
+    package["dependencies"]["words"] = "workspace:*".into();
+    fs::write(web.join("package.json"), package.to_string()).unwrap();
+    fs::create_dir_all(web.join("app/words")).unwrap();
+    let page = "import { word } from 'words';\nexport default function Words() { return <p>{word}</p>; }\n";
+    fs::write(web.join("app/words/page.js"), page).unwrap();
+
+    let words = root.join("packages/words");
+    fs::create_dir_all(&words).unwrap();
+    fs::write(words.join("package.json"), r#"{"name":"words","version":"1.0.0","type":"module","main":"index.js"}"#)
+        .unwrap();
+    fs::write(words.join("index.js"), "export const word = 'a word of the workspace';\n").unwrap();
+    fs::write(root.join("package.json"), r#"{"name":"workspace","version":"1.0.0","private":true}"#).unwrap();
+    // Image libraries come as built packages; nothing has to be compiled.
+    let yaml =
+        "packages: [apps/*, packages/*]\nstrictDepBuilds: false\nignoredBuiltDependencies: [sharp, unrs-resolver]\n";
+    fs::write(root.join("pnpm-workspace.yaml"), yaml).unwrap();
+    web
+}
+
+#[test]
+fn a_pnpm_workspace_goes_live() {
+    let mut bench = bench();
+    let web = write_workspace(&bench.project);
+    let mut install = Command::new("pnpm");
+    install.args(["install", "--no-frozen-lockfile"]).current_dir(&bench.project).env("CI", "true");
+    let output = install.output().expect("tests/run installs pnpm");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(web.join("node_modules/next").is_symlink(), "pnpm's links are what this is about");
+
+    bench.config.set("build.root", "apps/web");
+    for version in ["first", "second"] {
+        let id = deploy(&mut bench, version, "pnpm run build");
+        assert_serves(&bench, &id, version);
+        let (status, page) = bench.host().get("/words");
+        assert!(status == 200 && page.contains("a word of the workspace"), "{page}");
+        assert!(bench.site().dir.join("current/apps/web/server.js").is_file());
+    }
+}
