@@ -20,13 +20,13 @@ pub mod artifact; // mapping of files, manifest, checks, archive; presets
 
 // how the host is spoken to
 pub mod remote; // scripts (the only quoting), replies, records; one POSIX sh file per job
-// pub mod service; // pm2, none: how a release becomes the running one
+pub mod service; // pm2, none: how a release becomes the running one
 
 // what will happen
 // pub mod plan; // steps in order, each with its undo: pure and printable
 
 // doing
-// pub mod transport; // ssh, local: the only places that start something on a host
+pub mod transport; // ssh, local: the only places that start something on a host
 // pub mod engine; // hosts, sessions, barriers, verification, cancel
 
 // saying

@@ -1,5 +1,17 @@
 //! `deploy.toml`: what the user wants.
 
+mod check;
+mod keys;
+mod load;
+mod pm2;
+mod reader;
 pub mod schema;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod values;
 
+pub use load::{FILE, find};
 pub use schema::*;
+pub use values::duration;

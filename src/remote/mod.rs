@@ -1,5 +1,41 @@
-//! The host's side: scripts and what they answer.
+//! The host's side: what is run there (one POSIX sh file per job) and what it answers. The scripts' texts, the
+//! variables each needs, and the parsers of their answers live here; running them is a transport's work.
 
+pub mod facts;
+pub mod record;
+pub mod reply;
 pub mod script;
 
+pub use facts::Facts;
+pub use record::Record;
+pub use reply::Reply;
 pub use script::Script;
+
+/// Shared functions.
+pub const LIB: &str = include_str!("lib.sh");
+/// The lock.
+pub const LOCK: &str = include_str!("lock.sh");
+/// The app's home.
+pub const HOME: &str = include_str!("home.sh");
+/// Facts.
+pub const FACTS: &str = include_str!("facts.sh");
+/// Manifest checks.
+pub const VERIFY: &str = include_str!("verify.sh");
+/// Removal of old releases.
+pub const PRUNE: &str = include_str!("prune.sh");
+/// The jobs.
+pub const JOB: &str = include_str!("job.sh");
+/// The event loop.
+pub const SESSION: &str = include_str!("session.sh");
+/// A side channel's job.
+pub const SIDE: &str = include_str!("side.sh");
+/// Taking a release in.
+pub const RECEIVE: &str = include_str!("receive.sh");
+/// Checking a release that is here.
+pub const CHECK: &str = include_str!("check.sh");
+/// Writing down what became of a release.
+pub const MARK: &str = include_str!("mark.sh");
+/// Looking without touching.
+pub const LOOK: &str = include_str!("look.sh");
+/// Taking a lock away.
+pub const UNLOCK: &str = include_str!("unlock.sh");

@@ -1,0 +1,183 @@
+//! From a file to the resolved config of one stage: finds it, reads it, lays the stage over the rest, and reports
+//! every problem at once. Reads nothing but that file; variables come through `env`.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::{Reader, Section};
+use super::schema::{Address, Config};
+use super::tree::{self, Node};
+use super::{check, keys, sections, values};
+use crate::error::{Error, Problem, Result, unknown_word};
+use crate::release::ReleaseId;
+use crate::text::{clean, list};
+
+/// The name that is looked for.
+pub const FILE: &str = "deploy.toml";
+
+/// The config file: `explicit` (or the `deploy.toml` in it, where it is a folder), else the nearest one from `cwd`
+/// up to the root of its git repository. Never beyond: a stray file in a home directory is nobody's intention.
+pub fn find(explicit: Option<&Path>, cwd: &Path) -> Result<PathBuf> {
+    if let Some(given) = explicit {
+        let path = values::resolve(cwd, &given.to_string_lossy());
+        let path = if path.is_dir() { path.join(FILE) } else { path };
+        if path.is_file() {
+            return Ok(path);
+        }
+        return Err(Error::Usage {
+            what: format!("there is no config file {}", path.display()),
+            hint: "name the file with -c FILE".into(),
+        });
+    }
+    let depth = cwd.ancestors().position(|folder| folder.join(".git").exists()).unwrap_or(0);
+    let mut folders = cwd.ancestors().take(depth + 1);
+    match folders.find(|folder| folder.join(FILE).is_file()) {
+        Some(folder) => Ok(folder.join(FILE)),
+        None => Err(Error::Usage {
+            what: format!("there is no {FILE} in {} or above it in the repository", cwd.display()),
+            hint: format!("write one ({FILE} needs app, [build] and [stages.NAME]), or name it with -c FILE"),
+        }),
+    }
+}
+
+impl Config {
+    /// The config of `stage` (or of the only or default one) in `file`. `env` gives the variables.
+    pub fn load(file: &Path, stage: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
+        let file = absolute(file)?;
+        let root = read(&file)?;
+        let reader = Reader::new(env);
+        for unknown in keys::unknown(&root) {
+            reader.report(Some(unknown.at), &unknown.key, "is not a key that shipit knows", unknown.hint);
+        }
+        let chosen = choose(&reader, &root, stage)?;
+        let over = chosen.as_deref().and_then(|name| root.get("stages")?.get(name));
+        let (merged, chosen) = match over {
+            Some(over) if over.is_table() => (Node { key: String::new(), ..tree::merge(&root, over) }, chosen),
+            Some(over) => {
+                reader.mistyped(over, "a table", "hosts and path go into it");
+                (root, None)
+            }
+            None => (root, None),
+        };
+        let config = resolve(&reader, &merged, file, chosen);
+        let problems = reader.into_problems();
+        if problems.is_empty() { Ok(config) } else { Err(Error::Config { file: config.file, problems }) }
+    }
+
+    /// The stages' names in the order of the file.
+    pub fn stages(file: &Path) -> Result<Vec<String>> {
+        let root = read(&absolute(file)?)?;
+        Ok(stage_names(&root))
+    }
+}
+
+fn absolute(file: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(file);
+    path.map_err(|source| Error::File { path: file.to_owned(), doing: "read", source })
+}
+
+fn read(file: &Path) -> Result<Node> {
+    let bytes = std::fs::read(file).map_err(|source| Error::File { path: file.to_owned(), doing: "read", source })?;
+    let text = String::from_utf8(bytes).map_err(|_| (None, "the file is not UTF-8 text".to_owned()));
+    text.and_then(|text| tree::parse(&text)).map_err(|(at, what)| {
+        let what = what.lines().map(str::trim).collect::<Vec<_>>().join(", ");
+        let problem = Problem { at, key: String::new(), what: clean(&what, 200), hint: String::new() };
+        Error::Config { file: file.to_owned(), problems: vec![problem] }
+    })
+}
+
+fn stage_names(root: &Node) -> Vec<String> {
+    root.get("stages").map(Node::names).unwrap_or_default().into_iter().map(str::to_owned).collect()
+}
+
+/// The stage to use. None only where a problem was recorded instead.
+fn choose(reader: &Reader<'_>, root: &Node, asked: Option<&str>) -> Result<Option<String>> {
+    let section = Section::root(reader, root);
+    let names = stage_names(root);
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    for name in &names {
+        let odd = |c: char| c.is_whitespace() || c.is_control();
+        if name.is_empty() || name.starts_with('-') || name.contains(odd) || name.parse::<ReleaseId>().is_ok() {
+            section.section("stages").wrong(name, "is no name for a stage", "a plain word, e.g. production");
+        }
+    }
+    let default = section.string("default_stage");
+    if let Some(default) = &default
+        && !names.contains(default)
+    {
+        section.wrong("default_stage", format!("is \"{}\", which is no stage", clean(default, 40)), list(&known));
+    }
+    if names.is_empty() {
+        section.section("stages").none("has no stage", "add [stages.production] with hosts and path");
+        return Ok(None);
+    }
+    match (asked, default, &known[..]) {
+        (Some(asked), _, _) if known.contains(&asked) => Ok(Some(asked.to_owned())),
+        (Some(asked), _, _) => Err(unknown_word("stage", asked, &known)),
+        (None, Some(default), _) => Ok(Some(default).filter(|default| names.contains(default))),
+        (None, None, [only]) => Ok(Some((*only).to_owned())),
+        (None, None, _) => Err(Error::Usage {
+            what: format!("which stage? There are {}", list(&known)),
+            hint: format!("name one, or write default_stage = \"{}\" in {FILE}", known[0]),
+        }),
+    }
+}
+
+/// The config that the merged tree says; complete only where no problem was recorded.
+fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<String>) -> Config {
+    let root = Section::root(reader, merged);
+    let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+    if !root.has("app") {
+        reader.report(None, "app", "is missing", "the app's name, e.g. app = \"blog\"");
+    }
+    let app = root.parsed("app", sections::app).unwrap_or_default();
+    let service = sections::service(&root.section("service"), &app);
+    let mut config = Config {
+        build: sections::build(&root.section("build"), &folder),
+        shared: sections::shared(&root.section("shared")),
+        health: sections::health(&root.section("health")),
+        release: sections::release(&root.section("release"), &service),
+        rollout: sections::rollout(&root.section("rollout")),
+        ssh: sections::ssh(&root.section("ssh"), &folder),
+        hosts: Vec::new(),
+        path: String::new(),
+        ask: root.flag("ask").unwrap_or(false),
+        branch: root.string("branch"),
+        secret_values: secrets(&root),
+        service,
+        app,
+        file,
+        stage: stage.clone().unwrap_or_default(),
+    };
+    if let Some(stage) = stage {
+        // These stand in the stage only, so what is absent is named as the stage's.
+        let at = merged.named_at;
+        for (name, hint) in [("hosts", "hosts = [\"deploy@web1\"], or [\"local\"]"), ("path", "path = \"/srv/blog\"")] {
+            if !root.has(name) {
+                reader.report(Some(at), &format!("stages.{stage}.{name}"), "is missing", hint);
+            }
+        }
+        config.hosts = sections::hosts(&root);
+        config.path = root.string("path").unwrap_or_default();
+        if root.has("path") && config.path.is_empty() {
+            root.wrong("path", "must not be empty", "");
+        }
+    }
+    check::check(&root, &config);
+    let remote = config.hosts.iter().any(|host| host.address != Address::Local);
+    config.path = match remote {
+        true => config.path.trim_end_matches('/').to_owned(),
+        false => values::resolve(&folder, &config.path).to_string_lossy().into_owned(),
+    };
+    config
+}
+
+fn secrets(root: &Section<'_>) -> Vec<String> {
+    let names = root.parsed_list("secrets", |name| {
+        if values::is_variable(name) {
+            return Ok(name.to_owned());
+        }
+        let hint = "list the variables' names, e.g. [\"SA_KEY\"], not their values";
+        Err(("must name a variable".into(), hint.into()))
+    });
+    names.into_iter().filter_map(|(name, _)| root.reader.variable(&name)).filter(|value| !value.is_empty()).collect()
+}

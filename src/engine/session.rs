@@ -1,0 +1,171 @@
+//! The client's end of a session: opens it, keeps it alive with pings, asks it words and waits for its answers.
+//! While this value lives and the process runs, the host goes on; when it is dropped the host takes itself back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::{Error, Result};
+use crate::event::{EventKind, Events};
+use crate::remote::{Facts, Reply};
+use crate::transport::{Running, Stdin};
+
+/// How a session began.
+pub enum Opening {
+    /// The lock is held, the facts are told.
+    Idle(Session, Box<Facts>),
+    /// Somebody else holds the lock: who, since when.
+    Locked(String, String),
+    /// The host can't take a run; the facts hold the findings.
+    Refused(Box<Facts>),
+    /// An earlier run could not be put right.
+    Stuck(String),
+}
+
+/// An open session.
+pub struct Session {
+    stdin: Arc<Mutex<Option<Stdin>>>,
+    answers: mpsc::UnboundedReceiver<Reply>,
+    pongs: watch::Receiver<Option<Instant>>,
+    pinger: JoinHandle<()>,
+    silence: Duration,
+    /// The last log lines that the host sent with a failure.
+    pub log: Vec<String>,
+}
+
+impl Session {
+    /// Reads a session's first answers, up to `limit`, and starts to ping.
+    pub async fn open(mut running: Running, silence: Duration, limit: Duration, events: Events) -> Result<Opening> {
+        let lost = |detail: String| Error::Lost { host: String::new(), step: "connect", detail };
+        let mut facts = Facts::default();
+        let until = Instant::now() + limit;
+        let mut stuck = None;
+        loop {
+            let reply = match timeout_at(until, running.replies.recv()).await {
+                Ok(Some(reply)) => reply,
+                Ok(None) => {
+                    let said = running.log().pop();
+                    return Err(lost(said.unwrap_or_else(|| "the host ended the session at its start".into())));
+                }
+                Err(_) => return Err(lost("the host did not begin the session in time".into())),
+            };
+            match facts.take(reply) {
+                None | Some(Reply::Pong(_)) => {}
+                Some(Reply::Facts) => break,
+                Some(Reply::Locked { who, since }) => return Ok(Opening::Locked(who, since)),
+                Some(Reply::Stuck(why)) => stuck = Some(why),
+                Some(Reply::Bye(_)) => {
+                    return Ok(match stuck {
+                        Some(why) => Opening::Stuck(why),
+                        None => Opening::Refused(Box::new(facts)),
+                    });
+                }
+                Some(other) => forward(&events, "connect", other),
+            }
+        }
+        let stdin = Arc::new(Mutex::new(running.stdin.take()));
+        let (to, answers) = mpsc::unbounded_channel();
+        let (ponged, pongs) = watch::channel(None);
+        let every = (silence / 5).clamp(Duration::from_millis(400), Duration::from_secs(3));
+        let pinger = tokio::spawn(ping(Arc::clone(&stdin), every));
+        tokio::spawn(async move {
+            while let Some(reply) = running.replies.recv().await {
+                match reply {
+                    Reply::Pong(_) => {
+                        ponged.send_replace(Some(Instant::now()));
+                    }
+                    reply => {
+                        // The session value may be gone; what the host says is still read to its end.
+                        let _ = to.send(reply);
+                    }
+                }
+            }
+        });
+        Ok(Opening::Idle(Session { stdin, answers, pongs, pinger, silence, log: Vec::new() }, Box::new(facts)))
+    }
+
+    /// Sends a word. A session that is gone shows in the answer that does not come.
+    pub async fn word(&self, word: &str) {
+        write(&self.stdin, word).await;
+    }
+
+    /// The next answer that is not progress. None: the channel ended, the host fell silent, or `limit` passed.
+    pub async fn answer(&mut self, limit: Duration, events: &Events, step: &'static str) -> Option<Reply> {
+        let until = Instant::now() + limit;
+        loop {
+            // Silence counts from the last sign of life; a host that answers nothing for this long is not heard.
+            let heard = self.pongs.borrow().unwrap_or_else(Instant::now);
+            let quiet = heard + self.silence + Duration::from_secs(5);
+            tokio::select! {
+                reply = self.answers.recv() => match reply? {
+                    Reply::Log(line) => {
+                        self.log.push(line.clone());
+                        forward(events, step, Reply::Log(line));
+                    }
+                    progress @ (Reply::Note(_) | Reply::Warn(_) | Reply::Fact(..) | Reply::Removed(_)) => forward(events, step, progress),
+                    reply => return Some(reply),
+                },
+                () = tokio::time::sleep_until(until) => return None,
+                () = tokio::time::sleep_until(quiet) => {
+                    // A pong may have come in meanwhile.
+                    if self.pongs.borrow().is_none_or(|at| at + self.silence + Duration::from_secs(5) <= Instant::now()) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for a sign of life and waits for it.
+    pub async fn ponged_within(&mut self, limit: Duration) -> bool {
+        let asked = Instant::now();
+        self.word("ping").await;
+        let answered = self.pongs.wait_for(|at| at.is_some_and(|at| at >= asked));
+        matches!(tokio::time::timeout(limit, answered).await, Ok(Ok(_)))
+    }
+
+    /// End of input: the host puts back what was live and frees the lock. Its answers can still be read.
+    pub async fn let_go(&mut self) {
+        self.pinger.abort();
+        *self.stdin.lock().await = None;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.pinger.abort();
+    }
+}
+
+/// Pings in a task of its own: builds, pauses and other hosts' work must not look like silence.
+async fn ping(stdin: Arc<Mutex<Option<Stdin>>>, every: Duration) {
+    loop {
+        if !write(&stdin, "ping").await {
+            return;
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+async fn write(stdin: &Mutex<Option<Stdin>>, word: &str) -> bool {
+    match stdin.lock().await.as_mut() {
+        Some(stdin) => stdin.write_all(format!("{word}\n").as_bytes()).await.is_ok() && stdin.flush().await.is_ok(),
+        None => false,
+    }
+}
+
+/// Turns progress into events.
+pub fn forward(events: &Events, step: &'static str, reply: Reply) {
+    match reply {
+        Reply::Note(text) => events.send(EventKind::StepNote { step, text }),
+        Reply::Log(line) => events.send(EventKind::Output { step, line }),
+        Reply::Warn(text) => events.warn(text),
+        Reply::Removed(release) => events.send(EventKind::StepNote { step, text: format!("removed {release}") }),
+        Reply::Fact(key, value) if key == "warn" || key == "before" => events.warn(value),
+        _ => {}
+    }
+}

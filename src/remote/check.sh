@@ -1,0 +1,30 @@
+# Makes a release that already lies here the target of the switch (rollback): it must be complete, unchanged and its
+# links must lead somewhere. Answers `@bad PATH` for what differs from the manifest; the client decides what matters.
+# Needs lib.sh lock.sh verify.sh; BASE TOKEN NEW SETTINGS WITHDRAW, LINKS: one path in the release a line.
+# shellcheck shell=sh disable=SC2153,SC2154
+
+set -u
+exec 3>&1 1>&2 </dev/null
+trap : HUP INT TERM PIPE
+cd "$BASE" || exit 10
+T=.shipit/t.$TOKEN
+if [ ! -d "$T/groups" ] || ! lock_mine || ! list_group || ! is_release "$NEW"; then
+  say "why the session on this host is over"
+  exit 10
+fi
+here=$(pwd -P)
+if [ ! -d "releases/$NEW" ] || [ ! -f ".shipit/manifests/$NEW" ]; then
+  say "why releases/$NEW or its manifest is gone"
+  say "done 1"
+  exit 10
+fi
+verify_tree "$here/releases/$NEW" "$here/.shipit/manifests/$NEW" | while IFS= read -r line; do say "$line"; done
+printf '%s\n' "$LINKS" | while IFS= read -r link; do
+  [ -z "$link" ] || [ -e "releases/$NEW/$link" ] || say "dangling $link"
+done
+printf '%s' "$WITHDRAW" >"$T/withdraw"
+if printf '%s\n' "$SETTINGS" >"$T/service.json" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; then
+  say "done 0"
+else
+  say "done 1"
+fi

@@ -1,0 +1,52 @@
+# What the host is and what lies on it, as `@fact KEY VALUE`, `@record JSON`, `@dir NAME`, `@missing PATH`. Only reads.
+# Defines functions; needs lib.sh, home.sh; run inside the home. SHARED_FILES: one path below shared/ a line.
+# shellcheck shell=sh disable=SC2154
+
+fact() { say "fact $1 $(plain "$2")"; }
+
+has() { if command -v "$1" >/dev/null 2>&1; then echo yes; else echo no; fi; }
+
+facts() {
+  fact user "$(id -un)"
+  fact time "$(date -u +%s)"
+  fact arch "$(uname -m)"
+  for tool in tar gzip zstd sha256sum setsid timeout find; do fact "$tool" "$(has "$tool")"; done
+  df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_kb "$free"; }
+  df -Pi . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_inodes "$free"; }
+}
+
+# What is live: the link's text, and whether it leads anywhere.
+facts_current() {
+  if [ -L current ]; then
+    fact current "$(link_name current)"
+    [ -d current/. ] || fact dangling yes
+  fi
+}
+
+# Each release that has a directory or a record. A record is one JSON object over several lines.
+facts_releases() {
+  for d in releases/*; do
+    [ -d "$d" ] && say "dir $(plain "${d##*/}")"
+  done
+  for r in .shipit/records/*.json; do
+    [ -f "$r" ] || continue
+    text=
+    while IFS= read -r line; do text=$text$line; done <"$r"
+    say "record $text"
+  done
+}
+
+facts_missing() {
+  printf '%s\n' "$SHARED_FILES" | while IFS= read -r f; do
+    [ -z "$f" ] || [ -e "shared/$f" ] || say "missing $f"
+  done
+}
+
+# A journal that nobody has finished, and who holds the lock.
+facts_leftover() {
+  for j in pending committed; do
+    [ -L ".shipit/$j" ] || continue
+    text=$(readlink ".shipit/$j")
+    say "leftover $j ${text#* }"
+  done
+}

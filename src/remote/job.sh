@@ -1,0 +1,64 @@
+# The jobs of a run: the session's (baseline, activate, revert, record, prune) and those of side channels (prepare,
+# boot, watch). Each runs as a process group of its own, by `sh T/driver.sh JOB [ARG]`, so that it can be ended whole;
+# a later session runs the same file to recover. Standard output: lines `note`, `why`, `log`, `fact`, `refuse`;
+# standard error: the log. Needs lib.sh, lock.sh, prune.sh, a service's functions; BASE TOKEN KEEP.
+# shellcheck shell=sh disable=SC2154
+
+note() { printf 'note %s\n' "$(plain "$1")" >&8 2>/dev/null || :; }
+why() {
+  printf 'why %s\n' "$(plain "$1")" >&8 2>/dev/null || :
+  return 1
+}
+
+# The switch: journal, then the link, then the service. Everything that revert needs lies ready before.
+activate() {
+  lock_mine || why "the lock was lost" || return 1
+  ln -s "$TOKEN $NEW" .shipit/pending || why "the journal can't be written" || return 1
+  sync_dir .shipit
+  [ ! -e "$T/stop" ] || return 2
+  swap_forward || why "current can't be switched" || return 1
+  # Who stopped us between the last look and the switch has put back a link that was not yet there to put back.
+  [ ! -e "$T/stop" ] || return 2
+  (sync_dir .) &
+  service_activate
+}
+
+# By state, not by history: usable at any moment after the journal, and again after a crash.
+revert() {
+  swap_back || why "current can't be put back" || return 1
+  service_revert || return 1
+  cause=$(cat "$T/cause" 2>/dev/null) || cause=
+  case $cause in
+    '') set_state "$NEW" unproven "put back: the client was not heard any more" ;;
+    cancel*) set_state "$NEW" unproven "put back: ${cause#cancel }" ;;
+    *) set_state "$NEW" failed "$cause" ;;
+  esac
+  rm -f .shipit/pending && sync_dir .shipit
+}
+
+# After the commit: what the record, the history and the service have to know. Runs again after a crash.
+record() {
+  set_state "$NEW" good "" "$OLD"
+  if [ -s "$T/withdraw" ] && is_release "$OLD"; then set_state "$OLD" withdrawn "$(cat "$T/withdraw")"; fi
+  if [ -s "$T/history" ]; then
+    cat "$T/history" >>.shipit/history.jsonl
+    rm -f "$T/history"
+  fi
+  service_commit
+  rm -rf .shipit/incoming
+  rm -f .shipit/committed
+}
+
+set -u
+trap : HUP INT TERM PIPE
+exec 8>&1 1>&2
+cd "$BASE" || exit 1
+T=.shipit/t.$TOKEN
+NEW=$(link_name "$T/new")
+OLD=$(link_name "$T/old")
+list_group
+case $1 in
+  activate | revert | record | prune) "$1" ;;
+  baseline | prepare | boot | watch | log) shift_job=$1; shift; "service_$shift_job" "$@" ;;
+  *) exit 1 ;;
+esac

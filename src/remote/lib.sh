@@ -1,0 +1,120 @@
+# What every host script shares: words to the client, paths, process facts, ending of groups, the swap of `current`.
+# Defines functions and sets nothing in motion. Variables set by the caller: BASE TOKEN.
+# Must never be run with a working directory inside a release: a removed directory breaks every tool.
+# shellcheck shell=sh disable=SC2034
+
+# One protocol line. A client that is gone must not stop the host from putting things right.
+say() { printf '@%s\n' "$*" >&3 2>/dev/null || :; }
+
+# One line, safe to stand in a protocol line and between double quotes in JSON.
+plain() { printf '%s' "$1" | tr '\n\t"\134' '    ' | tr -d '\000-\037\177' | cut -c1-400; }
+
+# A name that shipit made: PREFIX + YYYYMMDD-HHMMSS-xxxx. Nothing else is ever removed.
+is_release() {
+  case $1 in
+    *[!A-Za-z0-9_-]* | -*) return 1 ;;
+    *[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]-[0-9][0-9][0-9][0-9][0-9][0-9]-[a-z2-8][a-z2-8][a-z2-8][a-z2-8]) return 0 ;;
+  esac
+  return 1
+}
+
+is_token() {
+  case $1 in
+    *[!0-9a-f]*) return 1 ;;
+    ????????????????) return 0 ;;
+  esac
+  return 1
+}
+
+# The name after the last slash of a link's text; empty where there is no link.
+link_name() {
+  LINK=$(readlink "$1" 2>/dev/null) || LINK=
+  printf '%s' "${LINK##*/}"
+}
+
+# State, group and start time (fields 3, 5 and 22 of stat) of a process. The name before them may hold anything,
+# so all is counted from the last parenthesis.
+proc_stat() {
+  P=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  P=${P##*) }
+  # shellcheck disable=SC2086
+  set -- $P
+  P_STATE=$1 P_GROUP=$3
+  shift 19 2>/dev/null || return 1
+  P_START=$1
+}
+
+# Whether a process is running with this start time. A zombie is not running.
+proc_is() { proc_stat "$1" && [ "$P_START" = "$2" ] && [ "$P_STATE" != Z ] && [ "$P_STATE" != X ]; }
+
+group_empty() {
+  ! cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | grep -q "^[^ZX] [0-9]* $1 "
+}
+
+# Ends a process group and waits until it is empty; 1 where it can't be ended. $2 is its leader's start time: a
+# leader with another one means that the number was given out again, to strangers.
+end_group() {
+  if proc_stat "$1" && [ "$P_START" != "$2" ]; then return 0; fi
+  group_empty "$1" && return 0
+  kill -TERM "-$1" 2>/dev/null
+  for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+    group_empty "$1" && return 0
+    [ "$i" != 20 ] || kill -KILL "-$1" 2>/dev/null
+    sleep 0.1 2>/dev/null || sleep 1
+  done
+  group_empty "$1"
+}
+
+# Ends every group that is listed in a session's directory, except one.
+end_groups() {
+  for g in "$1"/groups/*; do
+    n=${g##*/}
+    case $n in '' | *[!0-9]*) continue ;; esac
+    [ "$n" != "${2-}" ] || continue
+    end_group "$n" "$(cat "$g" 2>/dev/null)" || return 1
+    rm -f "$g"
+  done
+}
+
+# Lists this process's group, so that the session can end it. The leader's start time tells it from a later namesake.
+list_group() {
+  proc_stat $$ || return 1
+  GROUP=$P_GROUP
+  proc_stat "$GROUP" || P_START=0
+  printf '%s\n' "$P_START" >"$T/groups/$GROUP"
+}
+
+# Durable at most 30 s later; `sync -f` is missing on old hosts, and a hanging disk must not hang a deploy.
+sync_tree() { timeout 30 sync -f "$1" 2>/dev/null || timeout 30 sync 2>/dev/null || :; }
+sync_dir() { timeout 30 sync "$1" 2>/dev/null || timeout 30 sync 2>/dev/null || :; }
+
+# `current` names the new release from one system call to the next: mv onto a directory's entry is one rename(2)
+# with GNU, busybox and toybox. `ln -sfn` is two calls with busybox; `mv -T` is missing elsewhere.
+swap_forward() {
+  mv -f "$T/next/current" . && [ "$(readlink current)" = "releases/$NEW" ]
+}
+
+# Puts back what `current` said before. Needs no disk space: the link was made before the switch. Idempotent.
+swap_back() {
+  if [ -L "$T/old" ]; then
+    old_text=$(readlink "$T/old")
+    [ "$(readlink current 2>/dev/null)" != "$old_text" ] || return 0
+    [ -L "$T/back/current" ] || ln -s "$old_text" "$T/back/current" || return 1
+    mv -f "$T/back/current" . && [ "$(readlink current)" = "$old_text" ]
+  else
+    # First deploy: nothing was live. Only our own link is taken away.
+    [ ! -L current ] || [ "$(link_name current)" != "$NEW" ] || rm -f current
+  fi
+}
+
+# The state of a release and why, in its record. The record's last three lines are the host's; the rest is the client's.
+set_state() {
+  r=.shipit/records/$1.json
+  [ -f "$r" ] || return 0
+  previous=$(sed -n 's/^"previous":"\(.*\)",$/\1/p' "$r")
+  [ -z "${4-}" ] || previous=$4
+  {
+    sed '/^"previous":/,$d' "$r"
+    printf '"previous":"%s",\n"state":"%s",\n"why":"%s"}\n' "$previous" "$2" "$(plain "$3")"
+  } >"$T/record.$$" && mv -f "$T/record.$$" "$r"
+}

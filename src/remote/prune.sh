@@ -1,0 +1,53 @@
+# Which releases may go, and their removal. Defines functions; needs lib.sh, lock.sh; T KEEP NEW OLD, fd 8 for answers.
+# DRY_RUN set: only says what it would remove.
+# shellcheck shell=sh disable=SC2153,SC2154
+
+# What processes, PM2's saved list and this session still need: their releases stay. Another user's working directory
+# can't be read; a command line that names a release can.
+in_use() {
+  here=$(pwd -P)
+  {
+    readlink /proc/[0-9]*/cwd /proc/[0-9]*/exe
+    cat /proc/[0-9]*/cmdline | tr '\000' '\n'
+    tr '",' '\n' <"${PM2_HOME:-$HOME/.pm2}/dump.pm2"
+  } 2>/dev/null | grep -F "$here/releases/" | sed "s|.*/releases/\([A-Za-z0-9_-]*\).*|\1|" | sort -u
+  link_name current
+  echo
+  echo "$OLD"
+}
+
+is_good() { grep -q '^"state":"good",$' ".shipit/records/$1.json" 2>/dev/null; }
+
+# Ids, one a line, by their time; the prefix takes no part in the order.
+newest_first() { sed 's/.*\([0-9]\{8\}-[0-9]\{6\}-....\)$/\1 &/' | sort -r | sed 's/^[^ ]* //'; }
+
+# Good releases, newest first; `current` counts.
+good_releases() {
+  for d in releases/*; do
+    id=${d##*/}
+    if is_release "$id" && [ -d "$d" ] && is_good "$id"; then printf '%s\n' "$id"; fi
+  done | newest_first
+}
+
+# Removes what KEEP doesn't cover: first a word in the record, then out of releases/ by one rename, then the files.
+prune() {
+  used=$(in_use)
+  keep=$(good_releases | head -n "$KEEP")
+  oldest=$(printf '%s\n' "$keep" | tail -n 1)
+  removed=0
+  for d in releases/*; do
+    id=${d##*/}
+    if ! is_release "$id" || [ ! -d "$d" ] || [ -L "$d" ] || [ ! -f ".shipit/records/$id.json" ]; then continue; fi
+    if printf '%s\n%s\n' "$used" "$keep" | grep -qxF "$id"; then continue; fi
+    # A release that never was good is the evidence of a failure: it stays while it is newer than the oldest kept one.
+    if ! is_good "$id" && [ "$(printf '%s\n%s\n' "$id" "$oldest" | newest_first | head -n 1)" = "$id" ]; then continue; fi
+    removed=$((removed + 1))
+    printf 'prune %s\n' "$id" >&8
+    [ -z "${DRY_RUN-}" ] || continue
+    lock_mine || return 1
+    set_state "$id" removed "" || return 1
+    mkdir -p .shipit/trash && mv "$d" ".shipit/trash/$id" || return 1
+    rm -f ".shipit/manifests/$id"
+    rm -rf ".shipit/trash/$id"
+  done
+}

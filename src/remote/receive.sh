@@ -1,0 +1,78 @@
+# Takes a release in: unpacks the payload on standard input into an empty stage, holds every file against the
+# manifest, links what is shared, makes it durable, and only then gives it its name below releases/.
+# Nothing is overwritten or deleted outside the stage. Needs lib.sh lock.sh home.sh verify.sh;
+# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS GROUP_NAME, SHARED_DIRS and SHARED_FILES:
+# lines LINK<TAB>TEXT<TAB>PATH (the link in the release, its text, the path below shared/).
+# shellcheck shell=sh disable=SC2153,SC2154
+
+set -u
+exec 3>&1 1>&2
+trap : HUP INT TERM PIPE
+cd "$BASE" || exit 10
+T=.shipit/t.$TOKEN
+STAGE=$T/stage
+unset TAR_OPTIONS GZIP ZSTD_CLEVEL
+
+fail() {
+  say "why $(plain "$1")"
+  rm -rf "$STAGE"
+  say "done 1"
+  exit 10
+}
+
+if [ ! -d "$T/groups" ] || ! lock_mine || ! list_group || ! is_release "$NEW"; then
+  say "why the session on this host is over"
+  exit 10
+fi
+home_modes
+rm -rf "$STAGE"
+mkdir "$STAGE" || fail "the stage can't be made"
+
+unpack() {
+  case $CODEC in
+    zstd) zstd -dcq --long=24 ;;
+    *) gzip -dc ;;
+  esac | tar -C "$STAGE" -xof -
+}
+# What the tools say is the reason when the manifest is not met; the manifest alone decides.
+error=$(unpack 2>&1) || :
+error=$(printf '%s\n' "$error" | tail -n 1)
+
+[ -f "$STAGE/manifest" ] || fail "the upload was cut${error:+: $error}"
+[ "$(sha256sum <"$STAGE/manifest" | cut -c1-64)" = "$MANIFEST_SHA" ] || fail "the manifest arrived damaged${error:+: $error}"
+here=$(pwd -P)
+bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest" | head -n 5)
+[ -z "$bad" ] || fail "not as sent: $(printf '%s' "$bad" | sed 's/^bad //')${error:+ ($error)}"
+for kind in f l; do
+  [ "$(count_tree "$STAGE/tree" $kind)" -eq "$(count_manifest "$STAGE/manifest" $kind)" ] || fail "the stage holds entries that were not sent"
+done
+
+# A shared directory is seeded from the release once, aside and by one rename; then the link takes its place.
+printf '%s\n' "$SHARED_DIRS" | while IFS=$TAB read -r link text path; do
+  [ -n "$link" ] || continue
+  if [ ! -d "shared/$path" ]; then
+    rm -rf "$T/seed"
+    if [ -d "$STAGE/tree/$link" ] && [ ! -L "$STAGE/tree/$link" ]; then cp -a "$STAGE/tree/$link" "$T/seed"; else mkdir "$T/seed"; fi &&
+      mkdir -p "shared/$path" && rmdir "shared/$path" && mv "$T/seed" "shared/$path" || exit 1
+  fi
+  rm -rf "$STAGE/tree/${link:?}" && mkdir -p "$(dirname "$STAGE/tree/$link")" && ln -s "$text" "$STAGE/tree/$link" || exit 1
+done || fail "a shared directory can't be linked"
+printf '%s\n' "$SHARED_FILES" | while IFS=$TAB read -r link text path; do
+  [ -n "$link" ] || continue
+  [ -e "shared/$path" ] || exit 1
+  rm -f "$STAGE/tree/${link:?}" && mkdir -p "$(dirname "$STAGE/tree/$link")" && ln -s "$text" "$STAGE/tree/$link" || exit 1
+done || fail "a shared file can't be linked"
+
+if [ -n "$GROUP_NAME" ]; then chgrp -R "$GROUP_NAME" "$STAGE/tree" || fail "the group $GROUP_NAME can't be given"; fi
+# In a home that two accounts share, either may clean up what the other shipped.
+if [ "$(umask)" = 0002 ]; then find "$STAGE/tree" -type d -exec chmod g+w {} +; fi
+
+sync_tree "$STAGE"
+if ! lock_mine || [ -e "$T/stop" ]; then fail "the lock was lost"; fi
+{ mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
+  set_state "$NEW" unproven "never activated" && mv "$STAGE/tree" "releases/$NEW"; } || fail "the release can't be named"
+sync_dir releases
+rm -rf "$STAGE"
+printf '%s\n' "$SETTINGS" >"$T/service.json" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new" ||
+  fail "the switch can't be prepared"
+say "done 0"

@@ -1,0 +1,82 @@
+//! A release's record: who made it, from what, how it ran, and what became of it. The client writes all but the last
+//! three fields; those are the host's lines (`previous`, `state`, `why`), so that sh can change them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Health, Service, Shared};
+use crate::release::{ReleaseId, State};
+
+/// `.shipit/records/ID.json`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The release.
+    pub id: ReleaseId,
+    /// When it was made, by the client's clock.
+    pub at: DateTime<Utc>,
+    /// Who made it: `user@machine`.
+    pub who: String,
+    /// The git commit, where there is one; `+` at its end: with uncommitted changes.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// The git branch.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// SHA-256 over the artifact's content.
+    pub artifact: String,
+    /// Files in it.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// The app directory: `""`, or `apps/web` in a workspace.
+    pub app_dir: String,
+    /// What was shared into it.
+    pub shared: Shared,
+    /// How it was run; no secret values.
+    pub service: Service,
+    /// What its health was.
+    pub health: Health,
+    /// What was live before it.
+    #[serde(default)]
+    pub previous: String,
+    /// What became of it.
+    #[serde(default = "unproven")]
+    pub state: State,
+    /// Why it is not good.
+    #[serde(default)]
+    pub why: String,
+}
+
+fn unproven() -> State {
+    State::Unproven
+}
+
+impl Record {
+    /// The record's text as the host keeps it: one line of the client's fields, then the host's three.
+    pub fn render(&self) -> String {
+        let mut value = serde_json::to_value(self).expect("a record is plain data");
+        let fields = value.as_object_mut().expect("a struct is an object");
+        for host in ["previous", "state", "why"] {
+            fields.remove(host);
+        }
+        let line = value.to_string();
+        let open = line.strip_suffix('}').expect("an object ends so");
+        format!("{open},\n\"previous\":\"\",\n\"state\":\"unproven\",\n\"why\":\"\"}}\n")
+    }
+
+    /// Parses a record from one line; none where the host's file is damaged.
+    pub fn parse(text: &str) -> Option<Record> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The commit in short, as listings show it.
+    pub fn short_commit(&self) -> String {
+        match &self.commit {
+            Some(commit) => {
+                let plus = if commit.ends_with('+') { "+" } else { "" };
+                format!("{}{plus}", commit.chars().take(8).collect::<String>())
+            }
+            None => "-".into(),
+        }
+    }
+}

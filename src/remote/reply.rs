@@ -1,0 +1,195 @@
+//! What a host says: one `@word rest` line at a time. The only parser of host answers; a line it doesn't know is noise
+//! (a chatty `.bashrc`), never an error. Text in replies is cleaned here and nowhere else.
+
+use crate::release::ReleaseId;
+use crate::text::clean;
+
+/// The longest line that is read; longer ones are cut.
+pub const LONGEST: usize = 256 * 1024;
+
+/// One answer of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// `@fact KEY VALUE`
+    Fact(String, String),
+    /// `@record JSON`: a release's record, still unparsed.
+    Record(String),
+    /// `@dir NAME`: a directory in releases/.
+    Dir(String),
+    /// `@missing PATH`: a shared file that is not there.
+    Missing(String),
+    /// `@leftover JOURNAL RELEASE`: a switch nobody has finished.
+    Leftover {
+        /// `pending` or `committed`.
+        journal: String,
+        /// The release it leads to.
+        release: String,
+    },
+    /// `@lock alive|dead WHO SINCE [TOKEN]`: who holds the lock.
+    Lock {
+        /// Whether the owner is known to run.
+        alive: bool,
+        /// `user@machine`.
+        who: String,
+        /// `20260321T140000Z`.
+        since: String,
+        /// The owner's token, where asked for.
+        token: String,
+    },
+    /// `@locked WHO SINCE`: the session can't begin.
+    Locked {
+        /// `user@machine`.
+        who: String,
+        /// `20260321T140000Z`.
+        since: String,
+    },
+    /// `@refuse WHAT<TAB>CURE`: something that stops a run.
+    Refuse {
+        /// What is wrong.
+        what: String,
+        /// The cure.
+        cure: String,
+    },
+    /// `@recovered reverted|committed RELEASE`: an earlier run was put right.
+    Recovered {
+        /// Whether it was finished forward.
+        committed: bool,
+        /// The release that run wanted live.
+        release: String,
+    },
+    /// `@facts`: all facts are told; the session is idle.
+    Facts,
+    /// `@pong STATE`
+    Pong(String),
+    /// `@ready`: switched, every worker proved; held.
+    Ready,
+    /// `@reverted WHY`: what was live before is live again.
+    Reverted(String),
+    /// `@stuck WHY`: it could not be put back.
+    Stuck(String),
+    /// `@committed`
+    Committed,
+    /// `@recorded`
+    Recorded,
+    /// `@removed RELEASE`
+    Removed(String),
+    /// `@pruned N`
+    Pruned(usize),
+    /// `@bye WHY`: the session is over, the lock is free.
+    Bye(String),
+    /// `@done CODE`: a side channel's job ended.
+    Done(i32),
+    /// `@why TEXT`
+    Why(String),
+    /// `@note TEXT`: progress for people.
+    Note(String),
+    /// `@log LINE`: a line of a log that explains a failure.
+    Log(String),
+    /// `@warn TEXT`
+    Warn(String),
+    /// `@bad PATH`: differs from the manifest.
+    Bad(String),
+    /// `@dangling PATH`: a link that leads nowhere.
+    Dangling(String),
+    /// `@worker JSON`
+    Worker(String),
+}
+
+impl Reply {
+    /// Parses one line; none where it is not one of ours.
+    pub fn parse(line: &str) -> Option<Reply> {
+        let line = line.strip_prefix('@')?;
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let text = || clean(rest, 400);
+        let two = || {
+            let (a, b) = rest.split_once(' ').unwrap_or((rest, ""));
+            (clean(a, 120), clean(b, 400))
+        };
+        Some(match word {
+            "fact" => {
+                let (key, value) = two();
+                Reply::Fact(key, value)
+            }
+            "record" => Reply::Record(rest.to_owned()),
+            "dir" => Reply::Dir(text()),
+            "missing" => Reply::Missing(text()),
+            "leftover" => {
+                let (journal, release) = two();
+                Reply::Leftover { journal, release }
+            }
+            "lock" => {
+                let mut words = rest.split(' ').map(|w| clean(w, 120));
+                Reply::Lock {
+                    alive: words.next()? == "alive",
+                    who: words.next()?,
+                    since: words.next()?,
+                    token: words.next().unwrap_or_default(),
+                }
+            }
+            "locked" => {
+                let (who, since) = two();
+                Reply::Locked { who, since }
+            }
+            "refuse" => {
+                let (what, cure) = rest.split_once('\t').unwrap_or((rest, ""));
+                Reply::Refuse { what: clean(what, 400), cure: clean(cure, 400) }
+            }
+            "recovered" => {
+                let (how, release) = two();
+                Reply::Recovered { committed: how == "committed", release }
+            }
+            "facts" => Reply::Facts,
+            "pong" => Reply::Pong(text()),
+            "ready" => Reply::Ready,
+            "reverted" => Reply::Reverted(text()),
+            "stuck" => Reply::Stuck(text()),
+            "committed" => Reply::Committed,
+            "recorded" => Reply::Recorded,
+            "removed" => Reply::Removed(text()),
+            "pruned" => Reply::Pruned(rest.trim().parse().ok()?),
+            "bye" => Reply::Bye(text()),
+            "done" => Reply::Done(rest.trim().parse().ok()?),
+            "why" => Reply::Why(text()),
+            "note" => Reply::Note(text()),
+            "log" => Reply::Log(text()),
+            "warn" => Reply::Warn(text()),
+            "bad" => Reply::Bad(text()),
+            "dangling" => Reply::Dangling(text()),
+            "worker" => Reply::Worker(rest.to_owned()),
+            _ => return None,
+        })
+    }
+}
+
+/// A lock's time, `20260321T140000Z`, as people read it; the text itself where it is none.
+pub fn since(text: &str) -> String {
+    match chrono::NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%SZ") {
+        Ok(at) => format!("{} UTC", at.format("%Y-%m-%d %H:%M:%S")),
+        Err(_) => text.to_owned(),
+    }
+}
+
+/// The id in an answer, where it is one.
+pub fn release(text: &str) -> Option<ReleaseId> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_parsed_and_noise_is_not() {
+        assert_eq!(Reply::parse("@pong held"), Some(Reply::Pong("held".into())));
+        assert_eq!(Reply::parse("@ready"), Some(Reply::Ready));
+        assert_eq!(Reply::parse("@pruned 3"), Some(Reply::Pruned(3)));
+        assert_eq!(Reply::parse("@pruned x"), None);
+        assert_eq!(Reply::parse("welcome to web1"), None);
+        assert_eq!(Reply::parse("@unheard of"), None);
+        assert_eq!(
+            Reply::parse("@refuse current is a directory\tmv it"),
+            Some(Reply::Refuse { what: "current is a directory".into(), cure: "mv it".into() })
+        );
+        assert_eq!(Reply::parse("@why \u{1b}[31mred"), Some(Reply::Why("[31mred".into())));
+    }
+}

@@ -1,0 +1,202 @@
+# The session: open for the whole run, it holds the lock and performs the switch. Its standard input is the
+# permission to go on: end of input or silence puts back what was live and frees the lock. One event loop over one
+# fifo, so that both are seen while a job runs. No tool ever holds the channel: jobs read nothing, their error
+# output goes to a log, and a client that is gone is not noticed by them.
+# Needs lib.sh lock.sh home.sh facts.sh; BASE TOKEN WHO SILENCE ACTIVATE_S REVERT_S DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY.
+# shellcheck shell=sh disable=SC2154,SC2034,SC2153
+
+set -u
+exec 3>&1 1>&2 5<&0 </dev/null
+trap : HUP INT TERM PIPE
+
+bye() { say "bye $1"; exit 0; }
+
+# --- begin: home, lock, what an earlier run left, facts -----------------------------------------------------------
+
+home_make || bye refused
+lock_take
+case $? in
+  1) say "locked ${L_WHO:-unknown} ${L_SINCE:-unknown}"; bye locked ;;
+  2) refuse "the lock can't be written in $BASE/.shipit" "look at its owner and at the free space: ls -la, df -h, df -i"; bye refused ;;
+esac
+T=.shipit/t.$TOKEN
+if ! mkdir -m 700 "$T" || ! mkdir "$T/groups" "$T/next" "$T/back" || ! mkfifo "$T/ev" "$T/out"; then
+  refuse "$BASE/.shipit/t.$TOKEN can't be made" "look at the free space: df -h, df -i"
+  rm -rf "$T"; lock_free; bye refused
+fi
+exec 4<>"$T/ev" 7<>"$T/out"
+# Reads what tools print to the end, also when the log can't be written: a full pipe or disk must not stop a tool.
+# It ends by itself when nobody holds the fifo any more.
+( exec 3>&- 4>&- 5<&- 7>&-; cat >>"$T/log"; cat >/dev/null ) <"$T/out" 2>/dev/null &
+printf '%s\n' "$DRIVER" >"$T/driver.sh"
+[ -z "$PROGRAM" ] || printf '%s\n' "$PROGRAM" >"$T/service.cjs"
+printf '%s\n' "$SETTINGS" >"$T/service.json"
+printf '%s' "$HISTORY" >"$T/history"
+
+# Puts right what a dead session left, by that session's own driver and notes. Its journal decides the direction.
+recover() {
+  for j in pending committed; do
+    [ -L ".shipit/$j" ] || continue
+    text=$(readlink ".shipit/$j")
+    left=${text%% *}
+    if ! is_token "$left" || [ ! -r ".shipit/t.$left/driver.sh" ]; then
+      say "stuck an unfinished switch to ${text#* } has lost its notes; compare current with shipit releases, then remove $BASE/.shipit/$j"
+      return 1
+    fi
+    end_groups ".shipit/t.$left" || { say "stuck what the earlier run started can't be ended"; return 1; }
+    what=revert ended=reverted
+    if [ "$j" = committed ]; then what=record ended=committed; fi
+    if ! out=$(exec 3>&- 4>&- 5<&- 7>&-; setsid sh ".shipit/t.$left/driver.sh" $what 2>>"$T/log"); then
+      say "stuck $(printf '%s\n' "$out" | sed -n 's/^why //p' | tail -n 1)"
+      return 1
+    fi
+    say "recovered $ended ${text#* }"
+  done
+  for d in .shipit/t.*; do
+    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then rm -rf "$d"; fi
+  done
+  if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash ) & fi
+}
+
+# --- the end: groups first, then the lock -------------------------------------------------------------------------
+
+finish() {
+  [ -z "$READER" ] || kill "$READER" "$TICKER" 2>/dev/null
+  end_groups "$T"
+  # The notes of a switch that could not be put back stay: whoever comes next needs them.
+  [ "$STATE" = stuck ] || rm -rf "$T"
+  lock_free
+  bye "$1"
+}
+
+STATE=idle READER='' TICKER=''
+if ! recover; then
+  STATE=recovery
+  finish stuck
+fi
+home_current || finish refused
+OLD=
+if [ -L current ]; then
+  OLD=$(link_name current)
+  ln -s "$(readlink current)" "$T/old"
+  ln -s "$(readlink current)" "$T/back/current"
+fi
+facts
+facts_current
+facts_releases
+facts_missing
+( exec 3>&- 4>&- 5<&-; setsid sh "$T/driver.sh" baseline </dev/null 2>&7 7>&- ) | while read -r kind rest; do say "$kind $rest"; done
+say facts
+
+# --- the loop -----------------------------------------------------------------------------------------------------
+
+( exec 3>&- 4>&- 7>&-; while IFS= read -r word; do printf 'word %s\n' "$word"; done <&5; echo eof ) >"$T/ev" 2>/dev/null &
+READER=$!
+( exec 3>&- 4>&- 5<&- 7>&-; while sleep 1; do echo tick || exit; done ) >"$T/ev" 2>/dev/null &
+TICKER=$!
+exec 5<&-
+
+# JOB runs for at most LEFT ticks; IDLE ticks since the last word; LEAVE: why the session ends; BACK: the switch is to
+# be taken back as soon as the job is over; WHY: what the job said.
+JOB='' LEFT=0 IDLE=0 LEAVE='' BACK='' WHY=''
+
+start() {
+  JOB=$1 LEFT=$2 WHY='' PRUNED=0
+  ( exec 3>&- 4>&-; setsid sh "$T/driver.sh" "$1" </dev/null >"$T/ev" 2>&7 7>&-; echo "done $?" >"$T/ev" ) 2>/dev/null &
+}
+
+# Puts the link back at once and lets the job in flight come to its end: a worker that is being reloaded can't be
+# called back, but no further one is touched.
+halt() {
+  : >"$T/stop"
+  NEW=$(link_name "$T/new")
+  swap_back
+}
+
+begin_revert() {
+  STATE=reverting
+  halt
+  start revert "$REVERT_S"
+}
+
+# $1 is why the release failed; a release that is merely not wanted any more has no cause.
+fail() {
+  CAUSE=$1
+  printf '%s' "$1" >"$T/cause"
+  begin_revert
+}
+
+# The client is gone, silent or talks nonsense: nothing more may begin, and what was switched goes back.
+leave() {
+  [ -z "$LEAVE" ] || return 0
+  LEAVE=$1
+  case $STATE in
+    active) BACK=yes; halt ;;
+    held) begin_revert ;;
+  esac
+}
+
+# The last lines of the tools' log, so that a failure brings its reason with it.
+tail_log() { tail -n 30 "$T/log" 2>/dev/null | cut -c1-400 | while IFS= read -r line; do say "log $(plain "$line")"; done; }
+
+job_done() {
+  job=$JOB
+  JOB=
+  case $job-$1 in
+    activate-0) if [ -n "$BACK" ]; then begin_revert; else STATE=held; say ready; fi ;;
+    activate-*) if [ -n "$BACK" ]; then begin_revert; else tail_log; fail "${WHY:-activation failed}"; fi ;;
+    revert-0) STATE=reverted; say "reverted ${CAUSE-}" ;;
+    revert-*) tail_log; STATE=stuck; say "stuck ${WHY:-the service could not be put back}" ;;
+    record-*) STATE=recorded; [ "$1" = 0 ] || say "warn the record could not be finished; the next run does it"; say recorded ;;
+    prune-*) [ "$1" = 0 ] || say "warn cleanup stopped half-way: ${WHY:-see the log}"; say "pruned $PRUNED" ;;
+  esac
+}
+
+word() {
+  case $1-$STATE in
+    ping-*) say "pong $STATE" ;;
+    activate-idle) if [ -L "$T/new" ]; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
+    commit-held)
+      if lock_mine && mv -f .shipit/pending .shipit/committed; then
+        STATE=committed; say committed; start record 120
+      else
+        fail "the commit could not be written"
+      fi ;;
+    revert-active) CAUSE="taken back by the client"; printf '%s' "$CAUSE" >"$T/cause"; BACK=yes; halt ;;
+    revert-held) fail "taken back by the client" ;;
+    prune-recorded | prune-idle) if [ -z "$JOB" ]; then start prune 600; else leave "nonsense: prune during $JOB"; fi ;;
+    end-idle | end-committed | end-recorded | end-reverted | end-stuck) LEAVE=end ;;
+    *) leave "nonsense: $(plain "$1") while $STATE" ;;
+  esac
+}
+
+# A job that outlives its time is ended with its whole group; what follows is what follows a failure.
+overdue() {
+  WHY="$JOB took longer than its limit"
+  [ "$JOB" != activate ] || halt
+  end_groups "$T"
+}
+
+while :; do
+  # A trapped signal may end `read`: that is no event.
+  read -r kind rest <&4 || continue
+  case $kind in
+    tick)
+      IDLE=$((IDLE + 1))
+      [ "$IDLE" -lt "$SILENCE" ] || leave silence
+      if [ -n "$JOB" ]; then
+        LEFT=$((LEFT - 1))
+        [ "$LEFT" != 0 ] || overdue
+      fi ;;
+    word) IDLE=0; word "$rest" ;;
+    eof) leave "end of input" ;;
+    done) job_done "$rest" ;;
+    why) WHY=$rest ;;
+    prune) PRUNED=$((PRUNED + 1)); say "removed $rest" ;;
+    note | log | fact | warn) say "$kind $rest" ;;
+  esac
+  if [ -n "$LEAVE" ] && [ -z "$JOB" ]; then
+    case $STATE in idle | recorded | reverted | stuck) break ;; esac
+  fi
+done
+finish "$LEAVE"

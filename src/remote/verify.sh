@@ -1,0 +1,40 @@
+# Holds a tree against its manifest (one line an entry: `f MODE SIZE SHA256 PATH`, `d MODE - - PATH`,
+# `l - - - PATH<TAB>TARGET`; a backslash, newline, tab and carriage return in a name are escaped for printf %b).
+# Prints `bad PATH` for every entry that is missing or differs. Only reads. Defines functions; needs lib.sh, T.
+# shellcheck shell=sh disable=SC2154
+
+TAB=$(printf '\t')
+
+# The name behind an escaped one, into NAME; the dot keeps a trailing newline.
+unescape() {
+  NAME=$(printf '%b.' "$1")
+  NAME=${NAME%.}
+}
+
+# verify_tree TREE MANIFEST, both absolute. The current directory stays.
+verify_tree() (
+  sums=$(pwd -P)/$T/sums.$$
+  cd "$1" || { printf 'bad .\n'; exit 1; }
+  # sha256sum reads plain names itself; `./` keeps a file called - from being standard input.
+  sed -n '/\\/!s|^f [0-7]* [0-9]* \([0-9a-f]*\) \(.*\)$|\1  ./\2|p' "$2" >"$sums"
+  [ ! -s "$sums" ] || sha256sum -c "$sums" 2>/dev/null | sed -n '/: OK$/!{s|^\./||;s|: FAILED.*||;s|^|bad |;p;}'
+  rm -f "$sums"
+  grep '^[dl] \|^f .*\\' "$2" | while IFS= read -r line; do
+    kind=${line%% *} path=${line#* * * * }
+    case $kind in
+      d) unescape "$path"; [ -d "./$NAME" ] || printf 'bad %s\n' "$path" ;;
+      l)
+        unescape "${path#*"$TAB"}"; target=$NAME
+        unescape "${path%%"$TAB"*}"
+        [ -L "./$NAME" ] && [ "$(readlink "./$NAME"; echo .)" = "$(printf '%s\n.' "$target")" ] || printf 'bad %s\n' "${path%%"$TAB"*}" ;;
+      f)
+        unescape "$path"
+        sum=${line#* * * } sum=${sum%% *}
+        [ "$(sha256sum <"./$NAME" 2>/dev/null | cut -c1-64)" = "$sum" ] || printf 'bad %s\n' "$path" ;;
+    esac
+  done
+)
+
+# How many entries of one kind a tree holds, and how many its manifest names.
+count_tree() { (cd "$1" && find . -type "$2" -print0 | tr -dc '\000' | wc -c); }
+count_manifest() { grep -c "^$2 " "$1"; }

@@ -1,0 +1,134 @@
+//! How a release becomes the running one. A service is data plus one sh file with these words:
+//!
+//! - `service_baseline`: what runs before anything is changed; refuses what a deploy would break
+//! - `service_prepare`: reads the new release's own settings, before the switch
+//! - `service_boot`: the candidate on a spare port, before the switch
+//! - `service_activate`: makes the new release the running one, worker by worker, each proved before the next
+//! - `service_watch MS`: nothing restarts for that long
+//! - `service_revert`: by state: not worse than the baseline
+//! - `service_commit`: what has to be written down once it is final; must not fail a deploy
+//! - `service_look`: the processes, for `status`
+//! - `service_log`: the app's own last lines
+//!
+//! Adding one: a variant in `config::Service`, an `.sh` file here, an arm in each `match` below.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::config::{Health, Pm2, Service};
+
+const NONE: &str = include_str!("none.sh");
+const PM2: &str = include_str!("pm2.sh");
+
+/// The service's words, as sh.
+pub fn words(service: &Service) -> &'static str {
+    match service {
+        Service::None => NONE,
+        Service::Pm2(_) => PM2,
+    }
+}
+
+/// The program that the words need on the host; empty where sh is enough. Comment lines stay here.
+pub fn program(service: &Service) -> String {
+    match service {
+        Service::None => String::new(),
+        Service::Pm2(_) => [
+            include_str!("pm2/protocol.cjs"),
+            include_str!("pm2/http.cjs"),
+        ]
+        .iter()
+        .flat_map(|part| part.lines())
+        .filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty())
+        .flat_map(|line| [line, "\n"])
+        .collect(),
+    }
+}
+
+/// What the host's words read from `service.json`.
+pub fn settings(service: &Service, health: &Health, app_dir: &str) -> String {
+    json!({
+        "service": match service {
+            Service::None => json!(null),
+            Service::Pm2(pm2) => json!(pm2),
+        },
+        "app_dir": app_dir,
+        "health": {
+            "path": health.path,
+            "headers": health.headers,
+            "expect": { "status": health.expect.status, "body": health.expect.body, "json": health.expect.json },
+            "timeout_ms": millis(health.timeout),
+            "interval_ms": millis(health.interval),
+            "within_ms": millis(health.within),
+            "successes": health.successes,
+            "soak_ms": millis(health.soak),
+            "assets": health.assets,
+        },
+    })
+    .to_string()
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The app names to look for on a host, as `service_look` takes them.
+pub fn names(service: &Service) -> String {
+    match service {
+        Service::None => "{}".into(),
+        Service::Pm2(pm2) => {
+            let names = if pm2.only.is_empty() { vec![pm2.name.clone()] } else { pm2.only.clone() };
+            json!({ "names": names, "port": pm2.port }).to_string()
+        }
+    }
+}
+
+/// One worker's bound: how long until it is proved on another release, at the most.
+fn worker(pm2: &Pm2, health: &Health) -> Duration {
+    Duration::from_millis(pm2.kill_timeout_ms + pm2.listen_timeout_ms) + health.within + Duration::from_secs(10)
+}
+
+/// How many workers are reckoned with where the number is the host's to choose.
+const MANY: u32 = 16;
+
+/// The longest an activation may take.
+pub fn activate_limit(service: &Service, health: &Health) -> Duration {
+    match service {
+        Service::None => Duration::from_secs(30),
+        Service::Pm2(pm2) => {
+            // PM2's own lock is waited out once: 30 s.
+            worker(pm2, health) * pm2.instances.unwrap_or(MANY) + Duration::from_secs(45)
+        }
+    }
+}
+
+/// The longest a revert may take: the same work, and the worker in flight first.
+pub fn revert_limit(service: &Service, health: &Health) -> Duration {
+    match service {
+        Service::None => Duration::from_secs(30),
+        Service::Pm2(pm2) => activate_limit(service, health) + worker(pm2, health),
+    }
+}
+
+/// Whether a boot test can be made: a service with a port that wants one.
+pub fn boots(service: &Service) -> bool {
+    match service {
+        Service::None => false,
+        Service::Pm2(pm2) => pm2.boot_test && pm2.port.is_some(),
+    }
+}
+
+/// One line for the plan.
+pub fn describe(service: &Service) -> String {
+    match service {
+        Service::None => "files only: the switch of `current` is the deploy".into(),
+        Service::Pm2(pm2) => {
+            let mode = match pm2.mode {
+                crate::config::Mode::Cluster => "cluster",
+                crate::config::Mode::Fork => "fork",
+            };
+            let workers = pm2.instances.map_or("one worker a core".into(), |n| crate::text::count(n as usize, "worker"));
+            format!("pm2 app {}: {workers}, {mode} mode", pm2.name)
+        }
+    }
+}

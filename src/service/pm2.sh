@@ -1,0 +1,39 @@
+# PM2: JSON and worker-by-worker checks don't belong in sh, so each word is handed to a program that the host's own
+# node runs, with a clean environment: what stands in ours would be copied into the app by PM2.
+# Its standard output is ours (fd 8): lines `note`, `why`, `log`, `fact`, `refuse`, `worker`. See service/mod.rs.
+# Needs BASE T NEW OLD.
+# shellcheck shell=sh disable=SC2154
+
+pm2_run() {
+  (
+    cd "$BASE" || exit 1
+    set -- env -i "PATH=$PATH" "HOME=$HOME" "USER=$(id -un)" "LOGNAME=$(id -un)" "LANG=${LANG:-C.UTF-8}" \
+      "SHIPIT_BASE=$BASE" "SHIPIT_DIR=$BASE/$T" "SHIPIT_NEW=$NEW" "SHIPIT_OLD=$OLD" SHIPIT_MARK= ${PM2_HOME+"PM2_HOME=$PM2_HOME"} \
+      node "$@"
+    exec "$@" </dev/null >&8 8>&-
+  )
+}
+
+service_word() { pm2_run "$BASE/$T/service.cjs" "$@"; }
+
+service_baseline() {
+  if ! command -v node >/dev/null 2>&1; then
+    printf 'refuse no node on PATH (%s)\tinstall Node.js on the host, or link it into one of these directories\n' "$PATH" >&8
+    return 1
+  fi
+  service_word facts && service_word baseline
+}
+service_prepare() { service_word prepare; }
+service_boot() { service_word boot; }
+service_activate() { service_word activate; }
+service_watch() { service_word watch "$1"; }
+service_revert() { service_word revert; }
+service_commit() { service_word commit; }
+service_log() { service_word log; }
+
+# Without a session there is no directory of ours to put the program in: it is given to node as its script's text.
+service_look() {
+  command -v node >/dev/null 2>&1 || return 0
+  T='' NEW='' OLD=''
+  pm2_run -e "$PROGRAM" status "$NAMES"
+}

@@ -1,0 +1,291 @@
+//! Over ssh: one master of our own a host, started with the user's ssh config, agent and jump hosts; every script is a
+//! channel of it, spoken to without a child process (native mux), so that a Ctrl-C in the terminal hits only us.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use openssh::{ForwardType, Session, Socket};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::{BOOTSTRAP, Running};
+use crate::config::{Address, Host, Ssh as Config};
+use crate::error::{ConnectFailure, Error, Result};
+use crate::text::clean;
+
+/// ssh appends 17 characters to the socket's path while it binds, and the system allows about 104.
+const LONGEST_DIRECTORY: usize = 75;
+/// A host may allow one channel a connection (`MaxSessions 1`): then each channel gets a connection of its own.
+const MOST_MASTERS: usize = 6;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Ssh {
+    host: String,
+    target: Vec<String>,
+    shown: String,
+    terminal: bool,
+    directory: TempDir,
+    masters: Mutex<Vec<Arc<Session>>>,
+    forwards: Mutex<usize>,
+}
+
+impl Ssh {
+    pub(super) async fn connect(host: &Host, config: &Config, terminal: bool) -> Result<Ssh> {
+        let ssh = Ssh {
+            host: host.name.clone(),
+            target: arguments(host, config),
+            shown: shown(host, config),
+            terminal,
+            directory: control_directory()?,
+            masters: Mutex::default(),
+            forwards: Mutex::new(0),
+        };
+        ssh.master().await?;
+        Ok(ssh)
+    }
+
+    /// Starts one more master and waits until it is authenticated: `-f` makes ssh go to the background only then.
+    async fn master(&self) -> Result<Arc<Session>> {
+        let number = self.masters.lock().expect("no holder panics").len();
+        let (socket, log) = (self.directory.path().join(format!("m{number}")), self.log(number));
+        let mut command = Command::new("ssh");
+        command.arg("-M").arg("-f").arg("-N").arg("-S").arg(&socket).arg("-E").arg(&log);
+        for option in [
+            "ControlPersist=60",
+            "ServerAliveInterval=5",
+            "ServerAliveCountMax=3",
+            "ConnectTimeout=10",
+            "ClearAllForwardings=yes",
+            "RemoteCommand=none",
+            "PermitLocalCommand=no",
+            "StrictHostKeyChecking=yes",
+        ] {
+            command.arg("-o").arg(option);
+        }
+        if !self.terminal {
+            command.arg("-o").arg("BatchMode=yes").stdin(Stdio::null());
+        }
+        // What ssh says before it has opened its log goes to the same file.
+        let errors = std::fs::File::options().append(true).create(true).open(&log);
+        let errors = errors.map_err(|source| Error::File { path: log.clone(), doing: "write", source })?;
+        command.args(&self.target).stdout(Stdio::null()).stderr(errors);
+        // Without a terminal nothing may wait for a person: end with us while still connecting.
+        command.kill_on_drop(true);
+        let mut child = command.spawn().map_err(|source| Error::File { path: "ssh".into(), doing: "start", source })?;
+        let ended = tokio::time::timeout(Duration::from_secs(if self.terminal { 300 } else { 45 }), child.wait()).await;
+        match ended {
+            Ok(Ok(status)) if status.success() => {}
+            _ => return Err(self.refused(number)),
+        }
+        let session = Arc::new(Session::resume_mux(socket.into_boxed_path(), Some(log.into_boxed_path())));
+        self.masters.lock().expect("no holder panics").push(Arc::clone(&session));
+        Ok(session)
+    }
+
+    fn log(&self, number: usize) -> PathBuf {
+        self.directory.path().join(format!("l{number}"))
+    }
+
+    /// Why ssh did not connect, from its own log.
+    fn refused(&self, number: usize) -> Error {
+        let log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
+        let (failure, detail) = classify(&log);
+        Error::Connect { host: self.host.clone(), failure, detail, target: self.shown.clone() }
+    }
+
+    pub(super) fn last_words(&self) -> String {
+        let number = self.masters.lock().expect("no holder panics").len().saturating_sub(1);
+        let log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
+        log.lines().rev().map(|line| clean(line.trim(), 200)).find(|line| !line.is_empty()).unwrap_or_default()
+    }
+
+    pub(super) async fn start(&self, len: usize) -> Result<Running> {
+        let command = format!("exec sh -c '{BOOTSTRAP}' shipit {len}");
+        let masters = self.masters.lock().expect("no holder panics").clone();
+        let mut refusal = String::new();
+        // The newest first: once a host has refused a second channel, older connections are full.
+        for master in masters.iter().rev() {
+            match spawn(master, &command).await {
+                Ok(running) => return Ok(running),
+                Err(error) => refusal = error.to_string(),
+            }
+        }
+        if masters.len() < MOST_MASTERS {
+            let master = self.master().await?;
+            match spawn(&master, &command).await {
+                Ok(running) => return Ok(running),
+                Err(error) => refusal = error.to_string(),
+            }
+        }
+        let words = self.last_words();
+        Err(Error::Lost {
+            host: self.host.clone(),
+            step: "connect",
+            detail: if words.is_empty() { clean(&refusal, 200) } else { words },
+        })
+    }
+
+    pub(super) async fn forward(&self, host: &str, port: u16) -> Result<PathBuf> {
+        let number = {
+            let mut forwards = self.forwards.lock().expect("no holder panics");
+            *forwards += 1;
+            *forwards
+        };
+        let path = self.directory.path().join(format!("f{number}"));
+        let master = self.masters.lock().expect("no holder panics")[0].clone();
+        master
+            .request_port_forward(
+                ForwardType::Local,
+                Socket::UnixSocket { path: path.as_path().into() },
+                Socket::new(host, port),
+            )
+            .await
+            .map_err(|error| Error::Lost {
+                host: self.host.clone(),
+                step: "verify",
+                detail: format!("a forward to {host}:{port} was refused: {}", clean(&error.to_string(), 200)),
+            })?;
+        Ok(path)
+    }
+
+    /// Asks each master to end. The sessions behind it have said goodbye by then.
+    pub(super) async fn close(self) {
+        let masters = self.masters.lock().expect("no holder panics").len();
+        for number in 0..masters {
+            let socket = self.directory.path().join(format!("m{number}"));
+            let exit = Command::new("ssh")
+                .arg("-S")
+                .arg(socket)
+                .args(["-O", "exit", "shipit"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            let _ = tokio::time::timeout(Duration::from_secs(2), exit).await;
+        }
+    }
+}
+
+async fn spawn(master: &Arc<Session>, command: &str) -> std::result::Result<Running, openssh::Error> {
+    let mut child = Arc::clone(master)
+        .arc_raw_command(command)
+        .stdin(openssh::Stdio::piped())
+        .stdout(openssh::Stdio::piped())
+        .stderr(openssh::Stdio::piped())
+        .spawn()
+        .await?;
+    let piped = "asked for above";
+    let stdin = child.stdin().take().expect(piped);
+    let stdout = child.stdout().take().expect(piped);
+    let stderr = child.stderr().take().expect(piped);
+    Ok(Running::new(Box::pin(stdin), stdout, stderr, child))
+}
+
+/// A private directory with a short path for the control sockets.
+fn control_directory() -> Result<TempDir> {
+    let candidates = [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(std::env::temp_dir()), Some("/tmp".into())];
+    let mut failure = None;
+    for parent in candidates.into_iter().flatten() {
+        match tempfile::Builder::new().prefix("shipit-").tempdir_in(&parent) {
+            Ok(directory) if directory.path().as_os_str().len() <= LONGEST_DIRECTORY => return Ok(directory),
+            Ok(directory) => {
+                failure = Some((
+                    directory.path().to_owned(),
+                    std::io::Error::other("its path is too long for a socket; set TMPDIR to a shorter one"),
+                ));
+            }
+            Err(source) => failure = Some((parent, source)),
+        }
+    }
+    let (path, source) = failure.expect("the list of candidates is not empty");
+    Err(Error::File { path, doing: "write", source })
+}
+
+/// ssh's arguments for this host, after the options that are the same for all.
+fn arguments(host: &Host, config: &Config) -> Vec<String> {
+    let Address::Ssh { user, host: name, port } = &host.address else { return Vec::new() };
+    let mut arguments = Vec::new();
+    let mut push = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+    if let Some(port) = port.or(config.port) {
+        push("-p", port.to_string());
+    }
+    if let Some(file) = &config.identity_file {
+        push("-i", file.clone());
+        push("-o", "IdentitiesOnly=yes".into());
+    }
+    if let Some(file) = &config.known_hosts {
+        // ssh splits this value at spaces unless it is quoted.
+        push("-o", format!("UserKnownHostsFile=\"{file}\""));
+        push("-o", "GlobalKnownHostsFile=/dev/null".into());
+    }
+    if let Some(jump) = &config.proxy_jump {
+        push("-J", jump.clone());
+    }
+    for option in &config.options {
+        push("-o", option.clone());
+    }
+    if let Some(user) = user {
+        push("-l", user.clone());
+    }
+    arguments.extend(["--".into(), name.clone()]);
+    arguments
+}
+
+/// The host as a user would type it after `ssh` or `ssh-keyscan`.
+fn shown(host: &Host, config: &Config) -> String {
+    let Address::Ssh { user, host: name, port } = &host.address else { return host.name.clone() };
+    let at = user.as_ref().map_or(name.clone(), |user| format!("{user}@{name}"));
+    match port.or(config.port) {
+        Some(port) => format!("-p {port} {at}"),
+        None => at,
+    }
+}
+
+/// What kind of failure ssh's log tells of, and its telling line.
+fn classify(log: &str) -> (ConnectFailure, String) {
+    let find = |needles: &[&str]| {
+        log.lines().find(|line| needles.iter().any(|needle| line.contains(needle))).map(|line| clean(line.trim(), 200))
+    };
+    if log.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+        let offered = find(&["fingerprint"]).or_else(|| find(&["SHA256:"])).unwrap_or_default();
+        return (ConnectFailure::ChangedHostKey, offered);
+    }
+    for (failure, needles) in [
+        (ConnectFailure::UnknownHostKey, &["host key is known for", "Host key verification failed"][..]),
+        (ConnectFailure::KeyRefused, &["Permission denied", "Too many authentication failures", "no mutual signature"][..]),
+        (
+            ConnectFailure::Unreachable,
+            &["Connection refused", "timed out", "Could not resolve", "No route to host", "unreachable", "Connection closed", "Connection reset", "not responding"][..],
+        ),
+    ] {
+        if let Some(line) = find(needles) {
+            return (failure, line);
+        }
+    }
+    let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("ssh ended without a word");
+    (ConnectFailure::Other, clean(last.trim(), 200))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssh_failures_are_told_apart() {
+        let case = |log: &str, expected| assert_eq!(classify(log).0, expected, "{log}");
+        case("ssh: connect to host a port 22: Connection refused\n", ConnectFailure::Unreachable);
+        case("No ED25519 host key is known for a and you have requested strict checking.\nHost key verification failed.", ConnectFailure::UnknownHostKey);
+        case("@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", ConnectFailure::ChangedHostKey);
+        case("deploy@a: Permission denied (publickey).", ConnectFailure::KeyRefused);
+        case("Bad configuration option: foo", ConnectFailure::Other);
+    }
+
+    #[test]
+    fn a_host_that_looks_like_an_option_stays_a_host() {
+        let host = Host { name: "x".into(), address: Address::Ssh { user: Some("u".into()), host: "h".into(), port: Some(2222) } };
+        assert_eq!(arguments(&host, &Config::default()), ["-p", "2222", "-l", "u", "--", "h"]);
+    }
+}
