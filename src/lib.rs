@@ -8,9 +8,9 @@ pub mod error; // what can go wrong: message, hint and exit code side by side
 pub mod text; // counts, sizes, durations, and cleaning of untrusted text
 
 // nouns
-pub mod event;
 pub mod release; // release ids and states: made, parsed and ordered here only
-pub mod secret; // masks the values of `secrets` in everything that leaves the program // what happened, flat and serialisable
+pub mod secret; // masks the values of `secrets` in everything that leaves the program
+pub mod event; // what happened, flat and serialisable
 
 // what the user wants
 pub mod config; // deploy.toml: schema, load, check
@@ -23,15 +23,15 @@ pub mod remote; // scripts (the only quoting), replies, records; one POSIX sh fi
 pub mod service; // pm2, none: how a release becomes the running one
 
 // what will happen
-// pub mod plan; // steps in order, each with its undo: pure and printable
+pub mod plan; // steps in order, each with its undo: pure and printable
 
 // doing
 pub mod transport; // ssh, local: the only places that start something on a host
-// pub mod engine; // hosts, sessions, barriers, verification, cancel
+pub mod engine; // hosts, sessions, barriers, verification, cancel
 
 // saying
-// pub mod report; // plain, json: events to people and programs
+pub mod report; // plain, json: events to people and programs
 
 // verbs
-// pub mod command; // one file per verb
-// pub mod cli; // the command line
+pub mod command; // one file per verb
+pub mod cli; // the command line
