@@ -30,7 +30,7 @@ pub mod remote; // scripts (the only quoting), replies, records; one POSIX sh fi
 // pub mod engine; // hosts, sessions, barriers, verification, cancel
 
 // saying
-// pub mod report; // plain, json: events to people and programs
+pub mod report; // plain, json: events to people and programs
 
 // verbs
 // pub mod command; // one file per verb
