@@ -34,4 +34,4 @@ pub mod report; // plain, json: events to people and programs
 
 // verbs
 // pub mod command; // one file per verb
-// pub mod cli; // the command line
+pub mod cli; // the command line

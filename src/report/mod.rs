@@ -32,23 +32,25 @@ pub enum Kind {
 
 /// Writes each event until all senders are gone; wait for the handle before the program ends. On a thread of its
 /// own: a full pipe must not hold up the pings that keep the hosts from reverting.
-pub fn spawn(kind: Kind, mask: Mask, mut events: UnboundedReceiver<Event>) -> JoinHandle<()> {
-    tokio::task::spawn_blocking(move || {
-        let mut write: Box<dyn FnMut(&Event) -> io::Result<()>> = match kind {
-            Kind::Plain(look) => {
-                let mut plain = Plain::new(io::stderr(), look, mask);
-                Box::new(move |event| plain.event(event))
-            }
-            Kind::Json => {
-                let mut json = Json::new(io::stdout(), mask);
-                Box::new(move |event| json.event(event))
-            }
-        };
-        let mut open = true;
-        while let Some(event) = events.blocking_recv() {
-            open = open && write(&event).is_ok();
+pub fn spawn(kind: Kind, mask: Mask, events: UnboundedReceiver<Event>) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || match kind {
+        Kind::Plain(look) => {
+            let mut plain = Plain::new(io::stderr(), look, mask);
+            drain(events, |event| plain.event(event));
+        }
+        Kind::Json => {
+            let mut json = Json::new(io::stdout(), mask);
+            drain(events, |event| json.event(event));
         }
     })
+}
+
+/// Hands over every event; after the first that could not be written, drops them.
+fn drain(mut events: UnboundedReceiver<Event>, mut write: impl FnMut(&Event) -> io::Result<()>) {
+    let mut open = true;
+    while let Some(event) = events.blocking_recv() {
+        open = open && write(&event).is_ok();
+    }
 }
 
 /// Whether to colour: what `--color` says (`None`: auto), else only on a terminal that wants it.
