@@ -244,13 +244,20 @@ impl HostRun {
         let _ = self.side(&script, "end", Duration::from_secs(20), None).await;
     }
 
+    /// Ends the session: the host frees the lock. True where it said goodbye.
+    pub async fn end_session(&mut self) -> bool {
+        let Some(mut session) = self.session.take() else { return false };
+        session.word("end").await;
+        let heard = goodbye(&mut session, &self.events, Duration::from_secs(30)).await;
+        if self.phase == Phase::Idle {
+            self.phase = Phase::Closed;
+        }
+        heard
+    }
+
     /// Ends the session and the connection. True where the host said goodbye.
     pub async fn end(&mut self) -> bool {
-        let mut heard = false;
-        if let Some(mut session) = self.session.take() {
-            session.word("end").await;
-            heard = goodbye(&mut session, &self.events, Duration::from_secs(30)).await;
-        }
+        let heard = self.end_session().await;
         if let Some(transport) = self.transport.take() {
             transport.close().await;
         }

@@ -1,0 +1,29 @@
+//! Doing what a plan says, on many hosts, and taking it back.
+
+mod cancel; // signals
+mod here; // the build, git, who we are
+mod host; // one host: connection, session, side channels
+mod http; // one look at a service
+mod outcome; // exit code, state of production, what to do next
+mod preflight; // facts against needs
+mod receive; // packing and sending
+mod run; // the order of things
+mod scripts; // scripts and their variables
+mod session; // words and answers
+mod steps; // what each step does
+mod takeback; // the way back
+mod target; // which release a rollback makes live
+mod verify; // the proof from outside
+
+pub use cancel::Cancel;
+pub use here::Origin;
+pub use host::{HostRun, Said};
+pub use outcome::{Ending, Outcome};
+pub use run::{Request, run};
+pub use scripts::Home;
+pub use target::Wanted;
+
+/// A token of 16 hex digits that no other session has.
+pub fn token() -> String {
+    run::token()
+}
