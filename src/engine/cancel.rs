@@ -13,7 +13,7 @@ pub struct Cancel {
 impl Cancel {
     /// Listens for signals from now on.
     pub fn listen() -> std::io::Result<Cancel> {
-        let (to, count) = watch::channel(0);
+        let (to, count) = watch::channel(0_u8);
         for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
             let mut stream = signal(kind)?;
             let to = to.clone();

@@ -13,7 +13,7 @@ use crate::text::clean;
 
 /// Runs the build command by `sh -c` in the app's root; its lines become events. Dropping this ends the command with
 /// all that it started.
-pub async fn build(build: &Build, events: &Events) -> Result<()> {
+pub(super) async fn build(build: &Build, events: &Events) -> Result<()> {
     let Some(text) = &build.command else { return Ok(()) };
     let mut child = Command::new("sh")
         .args(["-c", text])
@@ -78,19 +78,24 @@ impl Origin {
     /// Asks git and the system. What can't be found out is left open.
     pub async fn find(root: &Path) -> Origin {
         let git = async |arguments: &[&str]| -> Option<String> {
-            let output = Command::new("git").arg("-C").arg(root).args(arguments).stdin(Stdio::null()).output().await.ok()?;
+            let output =
+                Command::new("git").arg("-C").arg(root).args(arguments).stdin(Stdio::null()).output().await.ok()?;
             let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             (output.status.success()).then_some(text)
         };
         let mut commit = git(&["rev-parse", "HEAD"]).await.filter(|commit| !commit.is_empty());
         if let Some(commit) = &mut commit
-            && git(&["status", "--porcelain", "--untracked-files=no", "--", "."]).await.is_some_and(|changes| !changes.is_empty())
+            && git(&["status", "--porcelain", "--untracked-files=no", "--", "."])
+                .await
+                .is_some_and(|changes| !changes.is_empty())
         {
             commit.push('+');
         }
         let branch = match std::env::var("GITHUB_REF_NAME") {
             Ok(name) if !name.is_empty() => Some(name),
-            _ => git(&["rev-parse", "--abbrev-ref", "HEAD"]).await.filter(|branch| branch != "HEAD" && !branch.is_empty()),
+            _ => git(&["rev-parse", "--abbrev-ref", "HEAD"])
+                .await
+                .filter(|branch| branch != "HEAD" && !branch.is_empty()),
         };
         Origin { commit, branch, who: who() }
     }
@@ -99,7 +104,8 @@ impl Origin {
 /// Who works here: the person behind a CI job, or the login, and the machine.
 fn who() -> String {
     let word = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = word("GITHUB_ACTOR").or_else(|| word("USER")).or_else(|| word("LOGNAME")).unwrap_or_else(|| "unknown".into());
+    let user =
+        word("GITHUB_ACTOR").or_else(|| word("USER")).or_else(|| word("LOGNAME")).unwrap_or_else(|| "unknown".into());
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
         .or_else(|| {

@@ -121,7 +121,11 @@ impl HostRun {
             }
             Opening::Stuck(why) => {
                 self.phase = Phase::Stuck(why.clone());
-                Err(Error::Step { host: self.host.name.clone(), step: "connect", why: format!("an earlier run could not be put right: {why}") })
+                Err(Error::Step {
+                    host: self.host.name.clone(),
+                    step: "connect",
+                    why: format!("an earlier run could not be put right: {why}"),
+                })
             }
         }
     }
@@ -173,38 +177,42 @@ impl HostRun {
         let mut stdin = running.stdin.take();
         let until = Instant::now() + limit;
         let mut said = Said::default();
-        let sending = async {
-            if let (Some(payload), Some(stdin)) = (payload, stdin.as_mut()) {
-                // A host that stops reading says why in its replies.
-                let sent = payload.send(stdin).await;
-                let _ = stdin.shutdown().await;
-                sent
-            } else {
-                // An open input means: go on.
-                std::future::pending().await
-            }
-        };
-        let reading = async {
-            while let Ok(Some(reply)) = timeout_at(until, running.replies.recv()).await {
-                match reply {
-                    Reply::Done(code) => {
-                        said.code = Some(code);
-                        break;
-                    }
-                    Reply::Why(why) => said.why = why,
-                    Reply::Log(line) => said.log.push(line),
-                    progress @ (Reply::Note(_) | Reply::Warn(_) | Reply::Fact(..)) => forward(&self.events, step, progress),
-                    other => said.replies.push(other),
+        {
+            let sending = async {
+                if let (Some(payload), Some(stdin)) = (payload, stdin.as_mut()) {
+                    // A host that stops reading says why in its replies.
+                    let sent = payload.send(stdin).await;
+                    let _ = stdin.shutdown().await;
+                    sent
+                } else {
+                    // An open input means: go on.
+                    std::future::pending().await
                 }
+            };
+            let reading = async {
+                while let Ok(Some(reply)) = timeout_at(until, running.replies.recv()).await {
+                    match reply {
+                        Reply::Done(code) => {
+                            said.code = Some(code);
+                            break;
+                        }
+                        Reply::Why(why) => said.why = why,
+                        Reply::Log(line) => said.log.push(line),
+                        progress @ (Reply::Note(_) | Reply::Warn(_) | Reply::Fact(..)) => {
+                            forward(&self.events, step, progress)
+                        }
+                        other => said.replies.push(other),
+                    }
+                }
+            };
+            tokio::pin!(sending, reading);
+            tokio::select! {
+                sent = &mut sending => {
+                    sent?;
+                    reading.await;
+                }
+                () = &mut reading => {}
             }
-        };
-        tokio::pin!(sending, reading);
-        tokio::select! {
-            sent = &mut sending => {
-                sent?;
-                reading.await;
-            }
-            () = &mut reading => {}
         }
         if said.code.is_none() && said.why.is_empty() {
             said.why = match running.log().pop() {
@@ -266,7 +274,7 @@ impl HostRun {
 }
 
 /// Reads on until the session is over.
-pub async fn goodbye(session: &mut Session, events: &Events, limit: Duration) -> bool {
+pub(super) async fn goodbye(session: &mut Session, events: &Events, limit: Duration) -> bool {
     loop {
         match session.answer(limit, events, "end").await {
             Some(Reply::Bye(_)) => return true,

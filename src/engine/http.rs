@@ -16,14 +16,14 @@ const LARGEST: usize = 2 << 20;
 
 /// A client for one endpoint.
 #[derive(Debug)]
-pub struct Look {
+pub(super) struct Look {
     client: Client,
     headers: BTreeMap<String, String>,
 }
 
 /// An answer, whatever it says.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The status.
     pub status: u16,
     /// Whether it calls itself HTML.
@@ -35,7 +35,7 @@ pub struct Answer {
 impl Look {
     /// A client that reaches its server at `endpoint` and sends the health check's headers. Each request opens a
     /// connection of its own: a kept one would always ask the same worker.
-    pub fn new(endpoint: &Endpoint, health: &Health) -> Result<Look> {
+    pub(super) fn new(endpoint: &Endpoint, health: &Health) -> Result<Look> {
         let mut builder = Client::builder()
             .timeout(health.timeout)
             .redirect(Policy::none())
@@ -53,7 +53,7 @@ impl Look {
     }
 
     /// Asks once. The error is a sentence for people.
-    pub async fn ask(&self, url: &Url) -> std::result::Result<Answer, String> {
+    pub(super) async fn ask(&self, url: &Url) -> std::result::Result<Answer, String> {
         let mut request = self.client.get(url.clone());
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -76,12 +76,12 @@ impl Look {
     }
 
     /// Asks once and holds the answer against what is expected.
-    pub async fn healthy(&self, url: &Url, expect: &Expect) -> std::result::Result<(), String> {
+    pub(super) async fn healthy(&self, url: &Url, expect: &Expect) -> std::result::Result<(), String> {
         meets(&self.ask(url).await?, expect).map_err(|why| format!("{} {why}", url.path()))
     }
 
     /// Fetches one asset that the page at `url` names. Ok(None) where there is no page or it names none.
-    pub async fn asset(&self, url: &Url) -> std::result::Result<Option<String>, String> {
+    pub(super) async fn asset(&self, url: &Url) -> std::result::Result<Option<String>, String> {
         let page = self.ask(url).await?;
         if page.status != 200 || !page.html {
             return Ok(None);
@@ -92,7 +92,11 @@ impl Look {
             return Ok(None);
         }
         let answer = self.ask(&asset).await?;
-        if answer.status == 200 { Ok(Some(path)) } else { Err(format!("the asset {} answers {}", clean(&path, 200), answer.status)) }
+        if answer.status == 200 {
+            Ok(Some(path))
+        } else {
+            Err(format!("the asset {} answers {}", clean(&path, 200), answer.status))
+        }
     }
 }
 
@@ -109,7 +113,8 @@ fn meets(answer: &Answer, expect: &Expect) -> std::result::Result<(), String> {
         return Err(format!("answers without `{}`: {}", clean(body, 80), said()));
     }
     if !expect.json.is_empty() {
-        let json: serde_json::Value = serde_json::from_str(&text).map_err(|_| format!("answers no JSON: {}", said()))?;
+        let json: serde_json::Value =
+            serde_json::from_str(&text).map_err(|_| format!("answers no JSON: {}", said()))?;
         for (path, value) in &expect.json {
             let found = path.split('.').try_fold(&json, |at, key| at.get(key));
             if found != Some(value) {
@@ -149,7 +154,12 @@ fn reason(error: &reqwest::Error) -> String {
 }
 
 /// Tries until `health.successes` looks in a row are good, for at most `limit`. The error is the last answer.
-pub async fn until_healthy(look: &Look, url: &Url, health: &Health, limit: Duration) -> std::result::Result<(), String> {
+pub(super) async fn until_healthy(
+    look: &Look,
+    url: &Url,
+    health: &Health,
+    limit: Duration,
+) -> std::result::Result<(), String> {
     let until = tokio::time::Instant::now() + limit;
     let mut row = 0;
     loop {

@@ -15,6 +15,15 @@ mod takeback; // the way back
 mod target; // which release a rollback makes live
 mod verify; // the proof from outside
 
+use std::sync::Arc;
+
+use crate::artifact::Artifact;
+use crate::config::{Config, Host};
+use crate::error::{Finding, Result};
+use crate::event::Events;
+use crate::plan::{Flags, Plan, Verb};
+use crate::remote::Facts;
+
 pub use cancel::Cancel;
 pub use here::Origin;
 pub use host::{HostRun, Said};
@@ -22,6 +31,17 @@ pub use outcome::{Ending, Outcome};
 pub use run::{Request, run};
 pub use scripts::Home;
 pub use target::Wanted;
+
+/// Builds and packages, told as the two steps of a deploy.
+pub async fn build_and_package(config: &Config, events: &Events) -> Result<Arc<Artifact>> {
+    let plan = Plan::make(Verb::Deploy, config, &Flags::default());
+    run::build_and_package(config, &plan, events).await
+}
+
+/// What would stop a run on a host, as far as its facts alone tell.
+pub fn findings(host: &Host, config: &Config, facts: &Facts) -> Vec<Finding> {
+    preflight::findings(host, config, facts, None)
+}
 
 /// A token of 16 hex digits that no other session has.
 pub fn token() -> String {

@@ -39,7 +39,13 @@ pub struct Outcome {
 }
 
 /// Judges a run.
-pub fn judge(verb: Verb, stage: &str, release: Option<String>, hosts: Vec<Ending>, error: Option<Error>) -> Outcome {
+pub(super) fn judge(
+    verb: Verb,
+    stage: &str,
+    release: Option<String>,
+    hosts: Vec<Ending>,
+    error: Option<Error>,
+) -> Outcome {
     let names = |state: HostState| -> Vec<&str> {
         hosts.iter().filter(|host| host.state == state).map(|host| host.host.as_str()).collect()
     };
@@ -58,7 +64,8 @@ pub fn judge(verb: Verb, stage: &str, release: Option<String>, hosts: Vec<Ending
     previous.sort();
     previous.dedup();
     let previous = if previous.len() == 1 { previous.remove(0) } else { None };
-    let live = previous.clone().map_or_else(|| "what was live before".to_owned(), |id| format!("{id}, what was live before,"));
+    let live =
+        previous.clone().map_or_else(|| "what was live before".to_owned(), |id| format!("{id}, what was live before,"));
     let nothing_before = !hosts.is_empty() && hosts.iter().all(|host| host.previous.is_none());
     let new = release.clone().unwrap_or_default();
     let state = match code {

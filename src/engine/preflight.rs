@@ -10,7 +10,7 @@ const SKEW_S: i64 = 60;
 
 /// What an artifact needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
+pub(super) struct Needs {
     /// Bytes of all files.
     pub bytes: u64,
     /// Files and directories.
@@ -18,7 +18,7 @@ pub struct Needs {
 }
 
 /// All that stops a run on this host.
-pub fn findings(host: &Host, config: &Config, facts: &Facts, needs: Option<Needs>) -> Vec<Finding> {
+pub(super) fn findings(host: &Host, config: &Config, facts: &Facts, needs: Option<Needs>) -> Vec<Finding> {
     let mut found = facts.refusals.clone();
     let mut lacking: Vec<&str> =
         ["tar", "sha256sum", "setsid", "find", "timeout"].into_iter().filter(|tool| !facts.has(tool)).collect();
@@ -28,7 +28,10 @@ pub fn findings(host: &Host, config: &Config, facts: &Facts, needs: Option<Needs
     if !lacking.is_empty() {
         found.push(Finding {
             what: format!("the host has no {}", list(&lacking)),
-            cure: format!("install {} there (Debian: apt install tar gzip coreutils findutils util-linux)", list(&lacking)),
+            cure: format!(
+                "install {} there (Debian: apt install tar gzip coreutils findutils util-linux)",
+                list(&lacking)
+            ),
         });
     }
     for path in &facts.missing {
@@ -40,7 +43,8 @@ pub fn findings(host: &Host, config: &Config, facts: &Facts, needs: Option<Needs
     if let Some(needs) = needs {
         // Twice the space: the archive's tail and the file system's own blocks; an empty disk is no goal.
         let free = facts.number("free_kb").map(|kb| kb * 1024);
-        if let Some(free) = free.filter(|free| *free < needs.bytes + needs.bytes / 4 + needs.entries * 512 + (8 << 20)) {
+        if let Some(free) = free.filter(|free| *free < needs.bytes + needs.bytes / 4 + needs.entries * 512 + (8 << 20))
+        {
             found.push(Finding {
                 what: format!("{} free, the release needs {}", bytes(free), bytes(needs.bytes)),
                 cure: format!("make room: shipit cleanup {} --keep 2", config.stage),
@@ -57,7 +61,7 @@ pub fn findings(host: &Host, config: &Config, facts: &Facts, needs: Option<Needs
 }
 
 /// Sentences that stop nothing.
-pub fn warnings(facts: &Facts, now: i64) -> Vec<String> {
+pub(super) fn warnings(facts: &Facts, now: i64) -> Vec<String> {
     let mut said = facts.warnings.clone();
     if let Some(time) = facts.value("time").and_then(|time| time.parse::<i64>().ok()) {
         let skew = time - now;

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
 
 /// Everything that the archives of one release are made of.
-pub struct Parcel {
+pub(super) struct Parcel {
     artifact: Arc<Artifact>,
     manifest: Vec<u8>,
     record: Vec<u8>,
@@ -28,19 +28,19 @@ pub struct Parcel {
 
 impl Parcel {
     /// `record` is the release's record, `marker` its `.release.json`; all entries get the time `mtime` (Unix seconds).
-    pub fn new(artifact: Arc<Artifact>, record: String, marker: String, modes: Modes, mtime: u64) -> Parcel {
+    pub(super) fn new(artifact: Arc<Artifact>, record: String, marker: String, modes: Modes, mtime: u64) -> Parcel {
         let extra = vec![(".release.json".to_owned(), marker.into_bytes())];
         let manifest = manifest(&artifact, modes, &extra);
         Parcel { artifact, manifest, record: record.into_bytes(), extra, modes, mtime }
     }
 
     /// SHA-256 of the manifest, hex.
-    pub fn manifest_sha(&self) -> String {
+    pub(super) fn manifest_sha(&self) -> String {
         Sha256::digest(&self.manifest).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Packs into a temporary file that has no name: it is gone with the process, however that ends.
-    pub async fn pack(self: &Arc<Self>, codec: Codec) -> Result<Arc<File>> {
+    pub(super) async fn pack(self: &Arc<Self>, codec: Codec) -> Result<Arc<File>> {
         let parcel = Arc::clone(self);
         let packed = tokio::task::spawn_blocking(move || parcel.pack_here(codec)).await;
         packed.expect("packing does not panic and is never aborted")
@@ -66,7 +66,7 @@ impl Parcel {
 }
 
 /// One host's reading of a packed file.
-pub struct Sending {
+pub(super) struct Sending {
     file: Arc<File>,
     events: Events,
     /// Bytes in all.
@@ -75,7 +75,7 @@ pub struct Sending {
 
 impl Sending {
     /// Reads `file` for one host, telling `events` how far it is.
-    pub fn new(file: Arc<File>, events: Events) -> Result<Sending> {
+    pub(super) fn new(file: Arc<File>, events: Events) -> Result<Sending> {
         let total = file
             .metadata()
             .map_err(|source| Error::File { path: std::env::temp_dir(), doing: "read a temporary file in", source })?
@@ -113,4 +113,3 @@ impl Payload for Sending {
         })
     }
 }
-

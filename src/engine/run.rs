@@ -49,7 +49,7 @@ pub(super) struct Release {
 }
 
 /// A run in progress.
-pub struct Run {
+pub(super) struct Run {
     pub(super) request: Request,
     pub(super) events: Events,
     pub(super) cancel: Cancel,
@@ -79,7 +79,8 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
             HostRun::new(host.clone(), home, events)
         })
         .collect();
-    let mut run = Run { request, events: events.clone(), cancel, origin, artifact: None, parcel: None, release: None, hosts };
+    let mut run =
+        Run { request, events: events.clone(), cancel, origin, artifact: None, parcel: None, release: None, hosts };
     let failure = run.forward().await.err();
     let endings = takeback::conclude(&mut run, failure.as_ref()).await;
     let release = run.release.as_ref().map(|release| release.id.to_string());
@@ -133,11 +134,13 @@ impl Run {
             // Done with `activate`, batch by batch.
             Step::Verify => Ok(()),
             Step::Commit => steps::commit(self).await,
-            Step::End => self.each(Step::End, None, async |_, host| {
-                host.end().await;
-                Ok("the lock is free".into())
-            })
-            .await,
+            Step::End => {
+                self.each(Step::End, None, async |_, host| {
+                    host.end().await;
+                    Ok("the lock is free".into())
+                })
+                .await
+            }
             Step::Preflight => {
                 steps::preflight(self).await?;
                 self.prepare_release()
@@ -152,7 +155,8 @@ impl Run {
     /// Batch by batch: switched, proved and verified before the next batch begins. Held hosts stay held, so that a
     /// failure in a later batch takes back the earlier ones.
     async fn activate_and_verify(&mut self) -> Result<()> {
-        let size = self.request.config.rollout.batch.map_or(self.hosts.len(), |batch| batch.size(self.hosts.len())).max(1);
+        let size =
+            self.request.config.rollout.batch.map_or(self.hosts.len(), |batch| batch.size(self.hosts.len())).max(1);
         let skip = self.request.plan.skipped(Step::Verify).map(str::to_owned);
         let all: Vec<usize> = (0..self.hosts.len()).collect();
         for (number, batch) in all.chunks(size).enumerate() {
@@ -192,7 +196,8 @@ impl Run {
         };
         let bound = Semaphore::new(self.request.config.rollout.parallel.max(1));
         let (bound, context, skip, work) = (&bound, &context, &skip, &work);
-        let hosts = self.hosts.iter_mut().enumerate().filter(|(number, _)| which.contains(number)).map(|(_, host)| host);
+        let hosts =
+            self.hosts.iter_mut().enumerate().filter(|(number, _)| which.contains(number)).map(|(_, host)| host);
         let results = join_all(hosts.map(async |host| {
             let _turn = bound.acquire().await;
             let events = host.events.clone();
@@ -239,35 +244,36 @@ impl Run {
         }
     }
 
-    /// The build and what is made of it, told as two steps.
-    pub(super) async fn build_and_package(request: &Request, events: &Events) -> Result<Arc<Artifact>> {
-        let build = &request.config.build;
-        let skip = request.plan.skipped(Step::Build).map(str::to_owned);
-        told(events, Step::Build, &skip, async {
-            here::build(build, events).await?;
-            Ok(String::new())
-        })
-        .await?;
-        let mut made = None;
-        told(events, Step::Package, &None, async {
-            let (build, shared) = (build.clone(), request.config.shared.clone());
-            let collected = tokio::task::spawn_blocking(move || Artifact::collect(&build, &shared)).await;
-            let artifact = collected.expect("collecting does not panic and is never aborted")?;
-            for warning in &artifact.warnings {
-                events.warn(warning.clone());
-            }
-            let detail = format!("{}, {}", crate::text::count(artifact.files(), "file"), crate::text::bytes(artifact.bytes()));
-            made = Some(Arc::new(artifact));
-            Ok(detail)
-        })
-        .await?;
-        Ok(made.expect("set where packaging succeeded"))
-    }
-
     /// Whether anything was switched.
     pub(super) fn switched(&self) -> bool {
         self.hosts.iter().any(|host| !matches!(host.phase, Phase::Closed | Phase::Idle))
     }
+}
+
+/// The build and what is made of it, told as two steps.
+pub(super) async fn build_and_package(config: &Config, plan: &Plan, events: &Events) -> Result<Arc<Artifact>> {
+    let build = &config.build;
+    let skip = plan.skipped(Step::Build).map(str::to_owned);
+    told(events, Step::Build, &skip, async {
+        here::build(build, events).await?;
+        Ok(String::new())
+    })
+    .await?;
+    let mut made = None;
+    told(events, Step::Package, &None, async {
+        let (build, shared) = (build.clone(), config.shared.clone());
+        let collected = tokio::task::spawn_blocking(move || Artifact::collect(&build, &shared)).await;
+        let artifact = collected.expect("collecting does not panic and is never aborted")?;
+        for warning in &artifact.warnings {
+            events.warn(warning.clone());
+        }
+        let detail =
+            format!("{}, {}", crate::text::count(artifact.files(), "file"), crate::text::bytes(artifact.bytes()));
+        made = Some(Arc::new(artifact));
+        Ok(detail)
+    })
+    .await?;
+    Ok(made.expect("set where packaging succeeded"))
 }
 
 /// What a step on a host may know of the run.
@@ -299,7 +305,12 @@ pub(super) async fn told(
     let word = step.word();
     events.send(EventKind::StepStarted { step: word });
     if let Some(why) = skip {
-        events.send(EventKind::StepFinished { step: word, outcome: StepOutcome::Skipped, detail: why.clone(), seconds: 0.0 });
+        events.send(EventKind::StepFinished {
+            step: word,
+            outcome: StepOutcome::Skipped,
+            detail: why.clone(),
+            seconds: 0.0,
+        });
         return Ok(());
     }
     let began = std::time::Instant::now();

@@ -44,7 +44,10 @@ impl Home {
             .var("DRIVER", driver)
             .var("PROGRAM", service::program(&config.service))
             .var("SETTINGS", service::settings(&config.service, &config.health, ""))
-            .var("SHARED_FILES", config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"))
+            .var(
+                "SHARED_FILES",
+                config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
+            )
             .var("HISTORY", history))
     }
 
@@ -133,7 +136,7 @@ pub struct Intake<'a> {
 }
 
 /// Settings for a release, as the host's words read them.
-pub fn settings(service: &Service, health: &Health, app_dir: &str) -> String {
+pub(super) fn settings(service: &Service, health: &Health, app_dir: &str) -> String {
     service::settings(service, health, app_dir)
 }
 

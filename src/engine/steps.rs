@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use super::host::{Begun, HostRun, Phase};
 use super::preflight::{self, Needs};
 use super::receive::{Parcel, Sending};
-use super::run::{Context, Release, Run, random};
+use super::run::{Context, Release, Run, build_and_package, random};
 use super::scripts::{self, Intake};
 use super::verify;
 use crate::artifact::Codec;
@@ -52,7 +52,7 @@ pub(super) async fn connect(run: &mut Run) -> Result<()> {
         tokio::select! {
             biased;
             _ = failure.wait_for(|failed| *failed) => Ok(None),
-            made = Run::build_and_package(request, &run.events) => made.map(Some),
+            made = build_and_package(&request.config, &request.plan, &run.events) => made.map(Some),
         }
     };
     let hosts = async {
@@ -155,10 +155,8 @@ fn history(context: &Context<'_>) -> String {
 
 /// Holds the facts of all hosts against the artifact; the findings of all are told before any host gets anything.
 pub(super) async fn preflight(run: &mut Run) -> Result<()> {
-    let needs = run.artifact.as_ref().map(|artifact| Needs {
-        bytes: artifact.bytes(),
-        entries: artifact.entries.len() as u64,
-    });
+    let needs =
+        run.artifact.as_ref().map(|artifact| Needs { bytes: artifact.bytes(), entries: artifact.entries.len() as u64 });
     run.each(Step::Preflight, None, async |context, host| {
         let found = preflight::findings(&host.host, context.config, &host.facts, needs);
         for warning in preflight::warnings(&host.facts, Utc::now().timestamp()) {
@@ -205,12 +203,24 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
     };
     let marker = serde_json::json!({ "id": id, "commit": run.origin.commit, "artifact": artifact.hash }).to_string();
     let mtime = u64::try_from(id.time().timestamp()).unwrap_or_default();
-    run.parcel =
-        Some(Arc::new(Parcel::new(Arc::clone(&artifact), record.render(), marker + "\n", config.release.access.modes(), mtime)));
+    run.parcel = Some(Arc::new(Parcel::new(
+        Arc::clone(&artifact),
+        record.render(),
+        marker + "\n",
+        config.release.access.modes(),
+        mtime,
+    )));
     let settings = scripts::settings(&service, &config.health, &artifact.app_dir);
     decide(
         run,
-        Release { id, app_dir: artifact.app_dir.clone(), service, health: run.request.config.health.clone(), shared: run.request.config.shared.clone(), settings },
+        Release {
+            id,
+            app_dir: artifact.app_dir.clone(),
+            service,
+            health: run.request.config.health.clone(),
+            shared: run.request.config.shared.clone(),
+            settings,
+        },
     );
     Ok(())
 }
@@ -226,7 +236,14 @@ pub(super) fn earlier_release(run: &mut Run, id: ReleaseId, record: Record) -> R
     let settings = scripts::settings(&record.service, &record.health, &record.app_dir);
     decide(
         run,
-        Release { id, app_dir: record.app_dir, service: record.service, health: record.health, shared: record.shared, settings },
+        Release {
+            id,
+            app_dir: record.app_dir,
+            service: record.service,
+            health: record.health,
+            shared: record.shared,
+            settings,
+        },
     );
     Ok(())
 }
@@ -276,7 +293,9 @@ pub(super) async fn receive(run: &mut Run) -> Result<()> {
 pub(super) async fn check(context: &Context<'_>, host: &mut HostRun) -> Result<String> {
     let release = context.release();
     let withdraw = match host.facts.current() {
-        Some(current) if current != release.id.as_str() => format!("rolled back to {} by {}", release.id, context.origin.who),
+        Some(current) if current != release.id.as_str() => {
+            format!("rolled back to {} by {}", release.id, context.origin.who)
+        }
         _ => String::new(),
     };
     let script = host.home.check(&release.id, &release.settings, &release.app_dir, &release.shared, &withdraw);
@@ -295,7 +314,9 @@ pub(super) async fn check(context: &Context<'_>, host: &mut HostRun) -> Result<S
     if !wrong.is_empty() {
         let more = if wrong.len() > 5 { format!(" and {} more", wrong.len() - 5) } else { String::new() };
         wrong.truncate(5);
-        return Err(host.failed("check", format!("{} is not what was released: {}{more}", release.id, wrong.join(", "))));
+        return Err(
+            host.failed("check", format!("{} is not what was released: {}{more}", release.id, wrong.join(", ")))
+        );
     }
     host.job("prepare", "", "check", Duration::from_secs(60)).await?;
     Ok("every file as it was released".into())
@@ -310,9 +331,9 @@ fn is_mutable(path: &str) -> bool {
 /// What was shipped at a shared path was replaced by its link when the release was received.
 fn is_shared(path: &str, release: &Release) -> bool {
     release.shared.dirs.iter().chain(&release.shared.files).any(|shared| {
-        crate::artifact::place(&release.app_dir, shared).and_then(|at| at.to_str().map(str::to_owned)).is_some_and(|at| {
-            path == at || path.strip_prefix(&at).is_some_and(|rest| rest.starts_with('/'))
-        })
+        crate::artifact::place(&release.app_dir, shared)
+            .and_then(|at| at.to_str().map(str::to_owned))
+            .is_some_and(|at| path == at || path.strip_prefix(&at).is_some_and(|rest| rest.starts_with('/')))
     })
 }
 
@@ -399,7 +420,9 @@ pub(super) async fn commit(run: &mut Run) -> Result<()> {
                 host.phase = Phase::Stuck(why.clone());
                 return Err(host.failed("commit", why));
             }
-            other => return Err(Error::Protocol { host: host.host.name.clone(), detail: format!("{other:?} to commit") }),
+            other => {
+                return Err(Error::Protocol { host: host.host.name.clone(), detail: format!("{other:?} to commit") });
+            }
         }
         // Committed is committed: that its record comes late is no failure.
         if let Some(session) = &mut host.session

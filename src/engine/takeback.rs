@@ -29,8 +29,7 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
         terminal: run.request.terminal,
     };
     let ending = async { join_all(run.hosts.iter_mut().map(|host| one(&context, host))).await };
-    let committed = !matches!(failure, Some(_)) ;
-    let endings = if committed {
+    let endings = if failure.is_none() {
         ending.await
     } else {
         // The second signal stops listening: the hosts put themselves right.

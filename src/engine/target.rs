@@ -17,7 +17,7 @@ pub enum Wanted {
 }
 
 /// The release, or why there is none.
-pub fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> Result<ReleaseId> {
+pub(super) fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> Result<ReleaseId> {
     let hint = format!("see what there is: shipit releases {stage}");
     let none = |why: String| Error::NoTarget { why, hint: hint.clone() };
     match wanted {
@@ -37,7 +37,8 @@ pub fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> Result<
             Ok(id.clone())
         }
         Wanted::Back(steps) => {
-            let currents: BTreeSet<&str> = hosts.iter().map(|(_, facts)| facts.current().unwrap_or("nothing")).collect();
+            let currents: BTreeSet<&str> =
+                hosts.iter().map(|(_, facts)| facts.current().unwrap_or("nothing")).collect();
             if currents.len() > 1 {
                 let table: Vec<String> = hosts
                     .iter()
@@ -60,7 +61,11 @@ pub fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> Result<
             good.get(steps.saturating_sub(1)).map(|id| (*id).clone()).ok_or_else(|| {
                 none(match good.len() {
                     0 => "there is no earlier good release to go back to".into(),
-                    n => format!("there {} only {n} earlier good release{}", if n == 1 { "is" } else { "are" }, if n == 1 { "" } else { "s" }),
+                    n => format!(
+                        "there {} only {n} earlier good release{}",
+                        if n == 1 { "is" } else { "are" },
+                        if n == 1 { "" } else { "s" }
+                    ),
                 })
             })
         }

@@ -81,8 +81,10 @@ async fn soak(host: &HostRun, health: &Health, views: &[View]) -> Result<()> {
     if health.soak.is_zero() {
         return Ok(());
     }
-    host.events.send(EventKind::StepNote { step: "verify", text: format!("answers; soaking {}", duration(health.soak)) });
-    let watching = host.job("watch", &health.soak.as_millis().to_string(), "verify", health.soak + Duration::from_secs(60));
+    host.events
+        .send(EventKind::StepNote { step: "verify", text: format!("answers; soaking {}", duration(health.soak)) });
+    let millis = health.soak.as_millis().to_string();
+    let watching = host.job("watch", &millis, "verify", health.soak + Duration::from_secs(60));
     let looking = async {
         let mut bad = 0;
         loop {

@@ -13,7 +13,11 @@ pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)]) {
             Step::Connect => each(&|facts| {
                 let mut parts = Vec::new();
                 if let Some((who, since, alive)) = &facts.lock {
-                    parts.push(format!("locked by {who} since {}{}", crate::remote::reply::since(since), if *alive { "" } else { " (dead)" }));
+                    parts.push(format!(
+                        "locked by {who} since {}{}",
+                        crate::remote::reply::since(since),
+                        if *alive { "" } else { " (dead)" }
+                    ));
                 }
                 if let Some((journal, release)) = &facts.leftover {
                     let way = if journal == "pending" { "is taken back" } else { "is finished" };
@@ -26,7 +30,9 @@ pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)]) {
                 Some(match (facts.current(), facts.workers.len()) {
                     (None, _) => "first release, first start".into(),
                     (Some(current), 0) => format!("{current} is live"),
-                    (Some(current), n) => format!("{current} is live; {} reloaded one by one", crate::text::count(n, "worker")),
+                    (Some(current), n) => {
+                        format!("{current} is live; {} reloaded one by one", crate::text::count(n, "worker"))
+                    }
                 })
             }),
             _ => Vec::new(),

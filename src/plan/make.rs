@@ -59,7 +59,9 @@ impl Plan {
 fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
     let mut skip = None;
     let how = match step {
-        Step::Connect => format!("take the lock of {}, put right what an earlier run left, learn the facts", config.path),
+        Step::Connect => {
+            format!("take the lock of {}, put right what an earlier run left, learn the facts", config.path)
+        }
         Step::Build => match &config.build.command {
             None => {
                 skip = Some("there is no build.command".into());

@@ -69,7 +69,8 @@ impl Facts {
                 if let Some(record) = Record::parse(&text) {
                     self.records.insert(record.id.clone(), record);
                 } else {
-                    self.warnings.push("a release's record on the host can't be read; that release is left alone".into());
+                    self.warnings
+                        .push("a release's record on the host can't be read; that release is left alone".into());
                 }
             }
             Reply::Dir(name) => match name.parse() {

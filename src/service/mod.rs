@@ -33,15 +33,12 @@ pub fn words(service: &Service) -> &'static str {
 pub fn program(service: &Service) -> String {
     match service {
         Service::None => String::new(),
-        Service::Pm2(_) => [
-            include_str!("pm2/protocol.cjs"),
-            include_str!("pm2/http.cjs"),
-        ]
-        .iter()
-        .flat_map(|part| part.lines())
-        .filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty())
-        .flat_map(|line| [line, "\n"])
-        .collect(),
+        Service::Pm2(_) => [include_str!("pm2/protocol.cjs"), include_str!("pm2/http.cjs")]
+            .iter()
+            .flat_map(|part| part.lines())
+            .filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty())
+            .flat_map(|line| [line, "\n"])
+            .collect(),
     }
 }
 
@@ -127,7 +124,8 @@ pub fn describe(service: &Service) -> String {
                 crate::config::Mode::Cluster => "cluster",
                 crate::config::Mode::Fork => "fork",
             };
-            let workers = pm2.instances.map_or("one worker a core".into(), |n| crate::text::count(n as usize, "worker"));
+            let workers =
+                pm2.instances.map_or("one worker a core".into(), |n| crate::text::count(n as usize, "worker"));
             format!("pm2 app {}: {workers}, {mode} mode", pm2.name)
         }
     }

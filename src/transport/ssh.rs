@@ -186,7 +186,8 @@ async fn spawn(master: &Arc<Session>, command: &str) -> std::result::Result<Runn
 
 /// A private directory with a short path for the control sockets.
 fn control_directory() -> Result<TempDir> {
-    let candidates = [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(std::env::temp_dir()), Some("/tmp".into())];
+    let candidates =
+        [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(std::env::temp_dir()), Some("/tmp".into())];
     let mut failure = None;
     for parent in candidates.into_iter().flatten() {
         match tempfile::Builder::new().prefix("shipit-").tempdir_in(&parent) {
@@ -255,10 +256,22 @@ fn classify(log: &str) -> (ConnectFailure, String) {
     }
     for (failure, needles) in [
         (ConnectFailure::UnknownHostKey, &["host key is known for", "Host key verification failed"][..]),
-        (ConnectFailure::KeyRefused, &["Permission denied", "Too many authentication failures", "no mutual signature"][..]),
+        (
+            ConnectFailure::KeyRefused,
+            &["Permission denied", "Too many authentication failures", "no mutual signature"][..],
+        ),
         (
             ConnectFailure::Unreachable,
-            &["Connection refused", "timed out", "Could not resolve", "No route to host", "unreachable", "Connection closed", "Connection reset", "not responding"][..],
+            &[
+                "Connection refused",
+                "timed out",
+                "Could not resolve",
+                "No route to host",
+                "unreachable",
+                "Connection closed",
+                "Connection reset",
+                "not responding",
+            ][..],
         ),
     ] {
         if let Some(line) = find(needles) {
@@ -277,15 +290,24 @@ mod tests {
     fn ssh_failures_are_told_apart() {
         let case = |log: &str, expected| assert_eq!(classify(log).0, expected, "{log}");
         case("ssh: connect to host a port 22: Connection refused\n", ConnectFailure::Unreachable);
-        case("No ED25519 host key is known for a and you have requested strict checking.\nHost key verification failed.", ConnectFailure::UnknownHostKey);
-        case("@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", ConnectFailure::ChangedHostKey);
+        case(
+            "No ED25519 host key is known for a and you have requested strict checking.\nHost key verification failed.",
+            ConnectFailure::UnknownHostKey,
+        );
+        case(
+            "@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
+            ConnectFailure::ChangedHostKey,
+        );
         case("deploy@a: Permission denied (publickey).", ConnectFailure::KeyRefused);
         case("Bad configuration option: foo", ConnectFailure::Other);
     }
 
     #[test]
     fn a_host_that_looks_like_an_option_stays_a_host() {
-        let host = Host { name: "x".into(), address: Address::Ssh { user: Some("u".into()), host: "h".into(), port: Some(2222) } };
+        let host = Host {
+            name: "x".into(),
+            address: Address::Ssh { user: Some("u".into()), host: "h".into(), port: Some(2222) },
+        };
         assert_eq!(arguments(&host, &Config::default()), ["-p", "2222", "-l", "u", "--", "h"]);
     }
 }
