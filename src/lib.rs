@@ -23,15 +23,15 @@ pub mod remote; // scripts (the only quoting), replies, records; one POSIX sh fi
 pub mod service; // pm2, none: how a release becomes the running one
 
 // what will happen
-// pub mod plan; // steps in order, each with its undo: pure and printable
+pub mod plan; // steps in order, each with its undo: pure and printable
 
 // doing
 pub mod transport; // ssh, local: the only places that start something on a host
-// pub mod engine; // hosts, sessions, barriers, verification, cancel
+pub mod engine; // hosts, sessions, barriers, verification, cancel
 
 // saying
-// pub mod report; // plain, json: events to people and programs
+pub mod report; // plain, json: events to people and programs
 
 // verbs
-// pub mod command; // one file per verb
-// pub mod cli; // the command line
+pub mod command; // one file per verb
+pub mod cli; // the command line

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 const TIME: &str = "%Y%m%d-%H%M%S";
 const SUFFIX: usize = 4;
-const ALPHABET: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// `PREFIX` + UTC `YYYYMMDD-HHMMSS` + `-` + four characters, e.g. `20260321-140000-k3f9`.
 /// Ordered by time, then suffix, never by a file's time stamp.
@@ -61,7 +61,8 @@ impl FromStr for ReleaseId {
         let (prefix, tail) = text.split_at(text.len() - TAIL);
         let (stamp, suffix) = tail.split_at(15);
         let prefix_ok = is_prefix(prefix);
-        let suffix_ok = suffix.starts_with('-') && suffix[1..].bytes().all(|b| ALPHABET.contains(&b));
+        let suffix_ok =
+            suffix.starts_with('-') && suffix[1..].bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let digits_ok = stamp.bytes().enumerate().all(|(i, b)| if i == 8 { b == b'-' } else { b.is_ascii_digit() });
         if !(prefix_ok && suffix_ok && digits_ok && NaiveDateTime::parse_from_str(stamp, TIME).is_ok()) {
             return Err(bad());

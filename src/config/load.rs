@@ -179,5 +179,11 @@ fn secrets(root: &Section<'_>) -> Vec<String> {
         let hint = "list the variables' names, e.g. [\"SA_KEY\"], not their values";
         Err(("must name a variable".into(), hint.into()))
     });
-    names.into_iter().filter_map(|(name, _)| root.reader.variable(&name)).filter(|value| !value.is_empty()).collect()
+    let values = names.into_iter().filter_map(|(name, _)| root.reader.variable(&name));
+    // Output is masked line by line, and a key in PEM form has many lines.
+    let with_lines = values.flat_map(|value| match value.contains('\n') {
+        true => value.lines().map(str::to_owned).chain([value.clone()]).collect(),
+        false => vec![value],
+    });
+    with_lines.filter(|value| !value.trim().is_empty()).collect()
 }

@@ -10,7 +10,10 @@ use crate::text::list;
 pub(super) fn read(section: &Section<'_>, app: &str) -> Pm2 {
     let mode = section.choice("mode", &[("cluster", Mode::Cluster), ("fork", Mode::Fork)]).unwrap_or(Mode::Cluster);
     let mut env = section.map("env", variable);
-    env.entry("NODE_ENV".into()).or_insert_with(|| "production".into());
+    // An ecosystem file says for itself, perhaps by its env_NAME; a default here would win over that.
+    if !section.has("ecosystem") {
+        env.entry("NODE_ENV".into()).or_insert_with(|| "production".into());
+    }
     let pm2 = Pm2 {
         name: app.to_owned(),
         script: section.parsed("script", values::inside),

@@ -21,6 +21,7 @@ fn variables(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/home/me".into()),
         "SA_KEY" => Some("correct-horse".into()),
+        "PEM" => Some("-----BEGIN KEY-----\nMIIEvQIBADANBg\n".into()),
         "PORT" => Some("4000".into()),
         _ => None,
     }
@@ -240,6 +241,20 @@ fn combinations_that_can_not_work_are_refused() {
     assert!(problems(&secret)[0].hint.contains("env_file"));
     let env_file = with("service.pm2", "env_file = './.env'");
     good(&format!("{env_file}[shared]\nfiles = ['.env']"));
+}
+
+#[test]
+fn an_ecosystem_file_keeps_its_own_environment() {
+    let config = good(&with("service.pm2", "ecosystem = './ecosystem.config.cjs'\nonly = ['web']"));
+    let Service::Pm2(pm2) = &config.service else { panic!("{:?}", config.service) };
+    assert_eq!((pm2.ecosystem.as_deref(), pm2.env.len()), (Some("ecosystem.config.cjs"), 0));
+}
+
+#[test]
+fn each_line_of_a_secret_of_many_lines_is_masked() {
+    let config = good(&format!("secrets = ['PEM']\n{GOOD}"));
+    let mask = crate::secret::Mask::new(config.secret_values);
+    assert_eq!(mask.apply("log: MIIEvQIBADANBg"), "log: ***");
 }
 
 #[test]

@@ -73,7 +73,9 @@ impl Session {
         let every = (silence / 5).clamp(Duration::from_millis(400), Duration::from_secs(3));
         let pinger = tokio::spawn(ping(Arc::clone(&stdin), every));
         tokio::spawn(async move {
-            while let Some(reply) = running.replies.recv().await {
+            // The whole value: with it goes the channel.
+            let mut channel = running;
+            while let Some(reply) = channel.replies.recv().await {
                 match reply {
                     Reply::Pong(_) => {
                         ponged.send_replace(Some(Instant::now()));
@@ -159,7 +161,7 @@ async fn write(stdin: &Mutex<Option<Stdin>>, word: &str) -> bool {
 }
 
 /// Turns progress into events.
-pub fn forward(events: &Events, step: &'static str, reply: Reply) {
+pub(super) fn forward(events: &Events, step: &'static str, reply: Reply) {
     match reply {
         Reply::Note(text) => events.send(EventKind::StepNote { step, text }),
         Reply::Log(line) => events.send(EventKind::Output { step, line }),

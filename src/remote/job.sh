@@ -36,14 +36,18 @@ revert() {
   rm -f .shipit/pending && sync_dir .shipit
 }
 
+# One line of history: the host's time and what it did, then the client's fields (verb, who, commit). Once a run.
+history() {
+  [ -s "$T/history" ] || return 0
+  printf '{"at":"%s",%s,%s}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$(cat "$T/history")" >>.shipit/history.jsonl
+  rm -f "$T/history"
+}
+
 # After the commit: what the record, the history and the service have to know. Runs again after a crash.
 record() {
   set_state "$NEW" good "" "$OLD"
   if [ -s "$T/withdraw" ] && is_release "$OLD"; then set_state "$OLD" withdrawn "$(cat "$T/withdraw")"; fi
-  if [ -s "$T/history" ]; then
-    cat "$T/history" >>.shipit/history.jsonl
-    rm -f "$T/history"
-  fi
+  history "\"release\":\"$NEW\",\"previous\":\"$OLD\""
   service_commit
   rm -rf .shipit/incoming
   rm -f .shipit/committed

@@ -1,9 +1,10 @@
-# What is here, for `status`, `releases` and dry runs: facts, records, the lock, a leftover, what runs. Writes nothing.
-# Needs lib.sh lock.sh home.sh facts.sh and a service's functions; BASE TOKEN SHARED_FILES NAMES.
-# shellcheck shell=sh disable=SC2154
+# What is here, for `status`, `releases` and dry runs: facts, records, the lock, a leftover, what runs; with KEEP also
+# what a cleanup would remove (`@removed`). Writes nothing.
+# Needs lib.sh lock.sh home.sh facts.sh prune.sh and a service's functions; BASE TOKEN SHARED_FILES PROGRAM NAMES KEEP.
+# shellcheck shell=sh disable=SC2034,SC2154
 
 set -u
-exec 3>&1 1>&2 8>&1 </dev/null
+exec 3>&1 1>&2 </dev/null
 trap : HUP INT TERM PIPE
 if ! cd "$BASE" 2>/dev/null; then
   # Not there yet: the nearest directory that is tells whether it could be made, and the space.
@@ -14,7 +15,7 @@ if ! cd "$BASE" 2>/dev/null; then
   facts
   fact home absent
   facts_missing
-  say facts
+  say "done 0"
   exit 0
 fi
 if [ ! -w . ]; then refuse "$BASE is not writable for $(id -un)" "as root on the host: chown -R $(id -un) $(quoted "$BASE")"; fi
@@ -32,5 +33,10 @@ if [ "$top" -gt 0 ]; then
     say "lock $alive $L_WHO $L_SINCE"
   fi
 fi
-service_look | while IFS= read -r line; do say "$line"; done
-say facts
+T='' NEW='' OLD=''
+{ service_look; } 8>&1 | while IFS= read -r line; do say "$line"; done
+if [ -n "$KEEP" ]; then
+  DRY_RUN=yes
+  { prune; } 8>&1 | while read -r _ id; do say "removed $id"; done
+fi
+say "done 0"

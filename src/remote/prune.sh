@@ -1,4 +1,4 @@
-# Which releases may go, and their removal. Defines functions; needs lib.sh, lock.sh; T KEEP NEW OLD, fd 8 for answers.
+# Which releases may go, and their removal. Defines functions; needs lib.sh, lock.sh; job.sh's history; T KEEP NEW OLD, fd 8 for answers.
 # DRY_RUN set: only says what it would remove.
 # shellcheck shell=sh disable=SC2153,SC2154
 
@@ -50,4 +50,5 @@ prune() {
     rm -f ".shipit/manifests/$id"
     rm -rf ".shipit/trash/$id"
   done
+  [ -n "${DRY_RUN-}" ] || history "\"removed\":$removed"
 }

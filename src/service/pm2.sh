@@ -7,14 +7,13 @@
 pm2_run() {
   (
     cd "$BASE" || exit 1
-    set -- env -i "PATH=$PATH" "HOME=$HOME" "USER=$(id -un)" "LOGNAME=$(id -un)" "LANG=${LANG:-C.UTF-8}" \
-      "SHIPIT_BASE=$BASE" "SHIPIT_DIR=$BASE/$T" "SHIPIT_NEW=$NEW" "SHIPIT_OLD=$OLD" SHIPIT_MARK= ${PM2_HOME+"PM2_HOME=$PM2_HOME"} \
-      node "$@"
-    exec "$@" </dev/null >&8 8>&-
+    exec env -i "PATH=$PATH" "HOME=$HOME" "USER=$(id -un)" "LOGNAME=$(id -un)" "LANG=${LANG:-C.UTF-8}" \
+      "SHIPIT_BASE=$BASE" "SHIPIT_DIR=$BASE/$T" "SHIPIT_NEW=$NEW" "SHIPIT_OLD=$OLD" SHIPIT_MARK= \
+      ${PM2_HOME+"PM2_HOME=$PM2_HOME"} node "$@" >&8 8>&-
   )
 }
 
-service_word() { pm2_run "$BASE/$T/service.cjs" "$@"; }
+service_word() { pm2_run "$BASE/$T/service.cjs" "$@" </dev/null; }
 
 service_baseline() {
   if ! command -v node >/dev/null 2>&1; then
@@ -31,9 +30,7 @@ service_revert() { service_word revert; }
 service_commit() { service_word commit; }
 service_log() { service_word log; }
 
-# Without a session there is no directory of ours to put the program in: it is given to node as its script's text.
+# Without a session there is no directory of ours to put the program in: node reads it from its input.
 service_look() {
-  command -v node >/dev/null 2>&1 || return 0
-  T='' NEW='' OLD=''
-  pm2_run -e "$PROGRAM" status "$NAMES"
+  ! command -v node >/dev/null 2>&1 || printf '%s\n' "$PROGRAM" | pm2_run - status "$NAMES"
 }

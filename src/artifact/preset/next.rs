@@ -206,3 +206,178 @@ fn plain(path: &str) -> Option<PathBuf> {
     }
     Some(plain)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use serde_json::{Value, json};
+
+    use crate::artifact::fixture::Project;
+    use crate::config::Preset;
+
+    /// What `next build` leaves of the project in `app`, whose traced root is the temporary folder.
+    fn built(app: &str, dist: &str, config: Value) -> Project {
+        let mut project = Project::new(Preset::Next);
+        project.build.root = project.path(app);
+        let (base, up) = if app.is_empty() { (String::new(), "") } else { (format!("{app}/"), app) };
+        let mut all = json!({"output": "standalone", "distDir": dist, "basePath": "", "assetPrefix": ""});
+        all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+        let mark = json!({"version": 1, "config": all, "relativeAppDir": up}).to_string();
+        let standalone = format!("{base}{dist}/standalone");
+        let prefix = all["assetPrefix"].as_str().unwrap();
+        let html = format!(r#"<link rel="x" href="{prefix}/_next/static/a.css?dpl=1"/><a href="/">home</a>"#);
+        project.file(&format!("{base}{dist}/required-server-files.json"), &mark);
+        project.file(&format!("{base}{dist}/static/a.css"), "css").file(&format!("{base}{dist}/cache/x"), "no");
+        project.file(&format!("{base}public/hello.txt"), "hello").file(&format!("{base}src/page.js"), "no");
+        project.file(&format!("{standalone}/{base}server.js"), "server");
+        project.file(&format!("{standalone}/{base}{dist}/required-server-files.json"), &mark);
+        project.file(&format!("{standalone}/{base}{dist}/server/app/index.html"), &html);
+        project.file(&format!("{standalone}/node_modules/next/index.js"), "next");
+        project
+    }
+
+    fn paths(project: &Project) -> Vec<String> {
+        let artifact = project.collect().unwrap();
+        assert_eq!(artifact.script.as_deref(), Some("server.js"));
+        let files = artifact.entries.iter().filter(|e| !matches!(e.kind, crate::artifact::EntryKind::Dir));
+        files.map(|entry| entry.dest.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn a_single_project_with_its_assets_and_lockfile() {
+        let project = built("", ".next", json!({}));
+        project
+            .file("package-lock.json", "{}")
+            .link(".next/standalone/.next/node_modules/n", "../../node_modules/next");
+        assert_eq!(
+            paths(&project),
+            [
+                ".next/node_modules/n",
+                ".next/required-server-files.json",
+                ".next/server/app/index.html",
+                ".next/static/a.css",
+                "node_modules/next/index.js",
+                "package-lock.json",
+                "public/hello.txt",
+                "server.js",
+            ]
+        );
+        assert_eq!(project.collect().unwrap().app_dir, "");
+    }
+
+    #[test]
+    fn in_a_workspace_the_parts_lie_in_the_apps_folder() {
+        let mut project = built("apps/web", ".next", json!({}));
+        project.file("pnpm-lock.yaml", "x").file("apps/web/content/a.md", "a");
+        project.include("content", "content").include("../../pnpm-lock.yaml", "/lock");
+        assert_eq!(
+            paths(&project),
+            [
+                "apps/web/.next/required-server-files.json",
+                "apps/web/.next/server/app/index.html",
+                "apps/web/.next/static/a.css",
+                "apps/web/content/a.md",
+                "apps/web/public/hello.txt",
+                "apps/web/server.js",
+                "lock",
+                "node_modules/next/index.js",
+                "pnpm-lock.yaml",
+            ]
+        );
+        assert_eq!(project.collect().unwrap().app_dir, "apps/web");
+    }
+
+    #[test]
+    fn a_stray_lockfile_above_moves_the_app_and_is_not_shipped() {
+        let project = built("proj", ".next", json!({}));
+        project.file("package-lock.json", "stray").file("proj/yarn.lock", "own");
+        let paths = paths(&project);
+        assert!(paths.contains(&"proj/yarn.lock".into()) && paths.contains(&"proj/server.js".into()), "{paths:?}");
+        assert!(!paths.contains(&"package-lock.json".into()), "{paths:?}");
+    }
+
+    #[test]
+    fn another_folder_than_dot_next() {
+        for dist in ["build", "out/next"] {
+            let project = built("", dist, json!({"basePath": "/docs", "assetPrefix": "/docs"}));
+            let paths = paths(&project);
+            assert!(paths.contains(&format!("{dist}/static/a.css")), "{paths:?}");
+            fs::remove_file(project.path(&format!("{dist}/static/a.css"))).unwrap();
+            assert!(project.refusals()[0].contains("`/docs/_next/static/a.css` in"));
+        }
+    }
+
+    #[test]
+    fn of_two_builds_the_newest_is_meant() {
+        let project = built("", "build", json!({}));
+        let old = project.path(".next/required-server-files.json");
+        project.file(".next/required-server-files.json", r#"{"config": {"distDir": "./.next"}}"#);
+        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        fs::File::options().append(true).open(&old).unwrap().set_modified(long_ago).unwrap();
+        assert!(paths(&project).contains(&"build/static/a.css".into()));
+        assert_eq!(project.collect().unwrap().warnings, ["took the build in `build`, the newest; remove `.next`"]);
+    }
+
+    #[test]
+    fn without_a_standalone_build_the_cure_is_named() {
+        let config = |output: Value| built("", ".next", json!({ "output": output }));
+        let project = config(Value::Null);
+        assert!(project.refusals()[0].contains("create `"), "{:?}", project.refusals());
+        project.file("next.config.ts", "x");
+        let why = project.refusals().remove(0);
+        assert!(why.starts_with("`next.config.ts` does not say output: 'standalone'"), "{why}");
+        assert!(why.contains("add `output: 'standalone',` to the config object in `/"), "{why}");
+        assert!(config(json!("export")).refusals()[0].contains("output = \"out\""));
+    }
+
+    #[test]
+    fn without_a_build_there_is_nothing_to_ship() {
+        let mut project = Project::new(Preset::Next);
+        assert!(project.refusals()[0].contains("command = \"npm ci"));
+        project.build.command = Some("make it".into());
+        assert!(project.refusals()[0].contains("`make it` should have left one"));
+
+        let project = built("", ".next", json!({}));
+        fs::remove_file(project.path(".next/standalone/server.js")).unwrap();
+        assert!(project.refusals()[0].contains("standalone/server.js`"), "{:?}", project.refusals());
+        fs::remove_dir_all(project.path(".next/standalone")).unwrap();
+        assert!(project.refusals()[0].contains("did not leave `"), "{:?}", project.refusals());
+        project.file(".next/required-server-files.json", "{");
+        assert!(project.refusals()[0].contains("not what Next.js writes"), "{:?}", project.refusals());
+    }
+
+    #[test]
+    fn a_build_of_a_project_further_down_is_not_this_one() {
+        let mut project = built("web", ".next", json!({}));
+        project.build.root = project.path("");
+        assert!(project.refusals()[0].contains("build.root"), "{:?}", project.refusals());
+        assert!(project.refusals()[0].contains("web/.next`"), "{:?}", project.refusals());
+    }
+
+    #[test]
+    fn pages_whose_assets_are_missing_are_refused_unless_they_are_elsewhere() {
+        let project = built("apps/web", ".next", json!({}));
+        project
+            .file("apps/web/.next/standalone/apps/web/.next/server/pages/b.html", "<script src='/_next/static/b.js'>");
+        fs::remove_file(project.path("apps/web/.next/static/a.css")).unwrap();
+        let why = project.refusals();
+        assert!(why.len() == 1 && why[0].contains("`/_next/static/a.css` in apps/web/.next/server/app/index.html"));
+        assert!(why[0].contains("`/_next/static/b.js` in apps/web/.next/server/pages/b.html"), "{why:?}");
+
+        let project = built("", ".next", json!({"assetPrefix": "https://cdn.example.com"}));
+        fs::remove_file(project.path(".next/static/a.css")).unwrap();
+        assert!(project.collect().is_ok());
+    }
+
+    #[test]
+    fn env_files_of_the_build_stay_here() {
+        let mut project = built("", ".next", json!({}));
+        project.file(".next/standalone/.env", "secret").file(".env", "secret");
+        assert!(!paths(&project).contains(&".env".into()));
+        assert!(project.collect().unwrap().warnings[0].contains("`.env`"));
+        project.include(".env", ".env");
+        assert!(paths(&project).contains(&".env".into()));
+    }
+}

@@ -1,0 +1,80 @@
+//! `shipit build`: build and package only, and show what would ship. No host is asked anything.
+
+use serde_json::json;
+
+use super::{load, mask, print, reporter};
+use crate::artifact::{Artifact, EntryKind};
+use crate::cli::{BuildArgs, Global, Hosts};
+use crate::engine;
+use crate::error::Result;
+use crate::event::Events;
+use crate::report;
+use crate::text::{bytes, count};
+
+/// How many of the largest files are shown.
+const LARGEST: usize = 5;
+
+pub(super) async fn run(global: &Global, args: BuildArgs) -> Result<u8> {
+    let config = load(global, args.stage.as_deref(), &Hosts::default())?;
+    let (events, from) = Events::channel();
+    let mut kind = reporter(global);
+    if let report::Kind::Json = kind {
+        // stdout is for the summary alone.
+        kind = report::Kind::Plain(report::Look { verbose: false, quiet: true, color: false });
+    }
+    let reporting = report::spawn(kind, mask(&config), from);
+    let made = engine::build_and_package(&config, &events).await;
+    drop(events);
+    let _ = reporting.await;
+    let artifact = made?;
+    print(&if global.json { summary_json(&artifact) } else { summary(&artifact) });
+    Ok(0)
+}
+
+fn largest(artifact: &Artifact) -> Vec<(String, u64)> {
+    let mut files: Vec<(String, u64)> = artifact
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.kind {
+            EntryKind::File { size, .. } => Some((entry.dest.display().to_string(), *size)),
+            EntryKind::Dir | EntryKind::Link { .. } => None,
+        })
+        .collect();
+    files.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    files.truncate(LARGEST);
+    files
+}
+
+fn links(artifact: &Artifact) -> usize {
+    artifact.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::Link { .. })).count()
+}
+
+fn summary_json(artifact: &Artifact) -> String {
+    let largest: Vec<_> =
+        largest(artifact).into_iter().map(|(path, size)| json!({"path": path, "bytes": size})).collect();
+    let value = json!({
+        "artifact": artifact.hash,
+        "app_dir": artifact.app_dir,
+        "files": artifact.files(),
+        "links": links(artifact),
+        "bytes": artifact.bytes(),
+        "largest": largest,
+        "warnings": artifact.warnings,
+    });
+    format!("{value}\n")
+}
+
+fn summary(artifact: &Artifact) -> String {
+    let app = if artifact.app_dir.is_empty() { String::new() } else { format!(", app in {}", artifact.app_dir) };
+    let mut text = format!(
+        "would ship {}, {}, {}{app}\nartifact {}\n",
+        count(artifact.files(), "file"),
+        count(links(artifact), "link"),
+        bytes(artifact.bytes()),
+        artifact.hash
+    );
+    for (path, size) in largest(artifact) {
+        text.push_str(&format!("  {:>8}  {}\n", bytes(size), crate::text::clean(&path, 200)));
+    }
+    text
+}

@@ -1,0 +1,30 @@
+//! `shipit cleanup`: removes old releases, never what is live or in use.
+
+use super::{load, look, make, perform, print, terminal};
+use crate::cli::{CleanupArgs, Global};
+use crate::engine::Request;
+use crate::error::Result;
+use crate::plan::{Flags, Verb};
+use crate::text::count;
+
+pub(super) async fn run(global: &Global, args: CleanupArgs) -> Result<u8> {
+    let config = load(global, args.place.stage.as_deref(), &args.place.hosts)?;
+    let keep = args.keep.map_or(config.release.keep, |keep| keep as usize);
+    if args.dry_run {
+        for seen in look::all(&config, Some(keep)).await {
+            let name = &seen.host.name;
+            seen.facts?;
+            if global.json {
+                print(&format!("{}\n", serde_json::json!({"host": name, "would_remove": seen.removable})));
+            } else {
+                print(&format!("{name}: would remove {}\n", count(seen.removable.len(), "release")));
+                for release in &seen.removable {
+                    print(&format!("  {release}\n"));
+                }
+            }
+        }
+        return Ok(0);
+    }
+    let plan = make(Verb::Cleanup, &config, &Flags { keep: Some(keep), ..Flags::default() });
+    perform(global, Request { config, plan, wait: None, wanted: None, keep, terminal: terminal() }).await
+}

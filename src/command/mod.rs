@@ -1,0 +1,176 @@
+//! One file per verb: from arguments to a run or a listing. What they share: loading the config, choosing hosts,
+//! looking at hosts without a session, running a plan with a reporter.
+
+mod build;
+mod cleanup;
+mod deploy;
+mod look;
+mod recover;
+mod releases;
+mod rollback;
+mod status;
+mod unlock;
+
+use std::io::{IsTerminal, Write};
+
+use std::time::{Duration, Instant};
+
+use crate::cli::{Cli, Global, Hosts, Verb};
+use crate::config::{self, Config};
+use crate::engine::{self, Cancel, Outcome, Request};
+use crate::error::{Error, Result, unknown_word};
+use crate::event::{EventKind, Events};
+use crate::plan::{self, Flags, Plan};
+use crate::report::{self, Kind, Look};
+use crate::secret::Mask;
+
+/// Runs what was asked for; the exit code.
+pub async fn run(cli: Cli) -> Result<u8> {
+    let global = cli.global;
+    match cli.verb {
+        Verb::Deploy(args) => deploy::run(&global, args).await,
+        Verb::Rollback(args) => rollback::run(&global, args).await,
+        Verb::Releases(place) => releases::run(&global, place).await,
+        Verb::Status(place) => status::run(&global, place).await,
+        Verb::Recover(place) => recover::run(&global, place).await,
+        Verb::Unlock(place) => unlock::run(&global, place).await,
+        Verb::Cleanup(args) => cleanup::run(&global, args).await,
+        Verb::Build(args) => build::run(&global, args).await,
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The stage's config, with only the hosts that were asked for.
+fn load(global: &Global, stage: Option<&str>, hosts: &Hosts) -> Result<Config> {
+    let here = std::env::current_dir().map_err(|source| Error::File { path: ".".into(), doing: "list", source })?;
+    let file = config::find(global.config.as_deref(), &here)?;
+    let mut config = Config::load(&file, stage, &env)?;
+    if !hosts.only.is_empty() {
+        let known: Vec<String> = config.hosts.iter().map(|host| host.name.clone()).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        for name in &hosts.only {
+            if !known.contains(&name.as_str()) {
+                return Err(unknown_word("host", name, &known));
+            }
+        }
+        config.hosts.retain(|host| hosts.only.contains(&host.name));
+    }
+    Ok(config)
+}
+
+fn mask(config: &Config) -> Mask {
+    Mask::new(config.secret_values.iter().cloned())
+}
+
+/// Whether ssh and questions can reach a person.
+fn terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && env("CI").is_none()
+}
+
+fn reporter(global: &Global) -> Kind {
+    if global.json {
+        return Kind::Json;
+    }
+    let color = report::colored(global.always_color(), std::io::stderr().is_terminal(), &env);
+    Kind::Plain(Look { verbose: global.verbose, quiet: global.quiet, color })
+}
+
+/// Text for stdout. A reader that went away is no failure.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Asks on the terminal where the stage wants it. `--yes` answers; without a terminal there is no answer.
+fn confirm(config: &Config, what: &str, yes: bool) -> Result<()> {
+    if !config.ask || yes {
+        return Ok(());
+    }
+    let question = format!("{what} {} on {}?", config.app, config.stage);
+    if !terminal() {
+        return Err(Error::Unanswered { question });
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    match (read, answer.trim()) {
+        (Ok(_), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Error::Declined),
+    }
+}
+
+/// Walks a request's plan and reports it; the exit code.
+async fn perform(global: &Global, request: Request) -> Result<u8> {
+    let mask = mask(&request.config);
+    let (events, from) = Events::channel();
+    let reporting = report::spawn(reporter(global), mask, from);
+    let cancel =
+        Cancel::listen().map_err(|source| Error::File { path: "signals".into(), doing: "listen to", source })?;
+    let began = Instant::now();
+    let outcome = engine::run(request, &events, cancel).await;
+    tell_end(&events, &outcome, began.elapsed());
+    drop(events);
+    // The last lines must be out before the process is.
+    let _ = reporting.await;
+    Ok(outcome.code)
+}
+
+fn tell_end(events: &Events, outcome: &Outcome, took: Duration) {
+    events.send(EventKind::Ended {
+        code: outcome.code,
+        state: outcome.state.clone(),
+        release: outcome.release.clone(),
+        previous: outcome.previous.clone(),
+        error: outcome.error.as_ref().map(ToString::to_string),
+        hint: Some(outcome.hint.clone()).filter(|hint| !hint.is_empty()),
+        seconds: took.as_secs_f64(),
+    });
+}
+
+/// Prints a plan; with hosts reachable, filled in with their facts.
+async fn show_plan(global: &Global, config: &Config, mut plan: Plan, offline: bool) -> Result<u8> {
+    let mut code = 0;
+    let mut findings = Vec::new();
+    if !offline {
+        let mut hosts = Vec::new();
+        for seen in look::all(config, None).await {
+            let facts = seen.facts?;
+            findings.extend(
+                engine::findings(&seen.host, config, &facts).into_iter().map(|found| (seen.host.name.clone(), found)),
+            );
+            hosts.push((seen.host.name.clone(), facts));
+        }
+        plan::fill(&mut plan, &hosts);
+    }
+    if global.json {
+        let steps: Vec<_> = plan
+            .steps
+            .iter()
+            .map(|planned| serde_json::json!({"step": planned.step.word(), "how": planned.how, "skip": planned.skip, "undo": planned.step.undo().sentence()}))
+            .collect();
+        let findings: Vec<_> = findings
+            .iter()
+            .map(|(host, found)| serde_json::json!({"host": host, "what": found.what, "cure": found.cure}))
+            .collect();
+        let plan =
+            serde_json::json!({"plan": plan.verb.word(), "title": plan.title, "steps": steps, "findings": findings});
+        print(&format!("{plan}\n"));
+    } else {
+        print(&plan.to_string());
+        for (host, found) in &findings {
+            print(&format!("{host}: would be refused: {}\n  cure: {}\n", found.what, found.cure));
+        }
+    }
+    if !findings.is_empty() {
+        code = 1;
+    }
+    Ok(code)
+}
+
+/// A plan from config and flags.
+fn make(verb: plan::Verb, config: &Config, flags: &Flags) -> Plan {
+    Plan::make(verb, config, flags)
+}

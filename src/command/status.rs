@@ -1,0 +1,90 @@
+//! `shipit status`: what is live on each host, which processes run it and how that is proved, what an interrupted run
+//! left, and who holds the lock.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::releases::columns;
+use super::{load, look, print};
+use crate::cli::{Global, Place};
+use crate::error::Result;
+use crate::remote::{Facts, reply};
+use crate::text::duration;
+
+pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
+    let config = load(global, place.stage.as_deref(), &place.hosts)?;
+    let mut hosts = Vec::new();
+    for seen in look::all(&config, None).await {
+        let facts = seen.facts?;
+        if global.json {
+            hosts.push(one_json(&seen.host.name, &facts));
+        } else {
+            print(&one(&seen.host.name, &facts, &config.stage));
+        }
+    }
+    if global.json {
+        print(&format!("{}\n", json!({"app": config.app, "stage": config.stage, "hosts": hosts})));
+    }
+    Ok(0)
+}
+
+fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
+    let record = facts.current().and_then(|id| facts.records.get(&id.parse().ok()?));
+    json!({
+        "host": host,
+        "current": facts.current(),
+        "state": record.map(|record| record.state),
+        "commit": record.and_then(|record| record.commit.as_ref()),
+        "workers": facts.workers,
+        "leftover": facts.leftover.as_ref().map(|(journal, release)| json!({"journal": journal, "release": release})),
+        "lock": facts.lock.as_ref().map(|(who, since, alive)| json!({"who": who, "since": since, "alive": alive})),
+        "findings": facts.refusals.iter().map(|found| json!({"what": found.what, "cure": found.cure})).collect::<Vec<_>>(),
+    })
+}
+
+fn one(host: &str, facts: &Facts, stage: &str) -> String {
+    let mut text = format!("{host}\n");
+    let mut line = |line: String| text.push_str(&format!("  {line}\n"));
+    match facts.current() {
+        None => line("nothing is live".into()),
+        Some(current) => {
+            let record = current.parse().ok().and_then(|id| facts.records.get(&id));
+            let about = record.map_or(String::new(), |record| {
+                format!(", {}, commit {} by {}", record.state.word(), record.short_commit(), record.who)
+            });
+            line(format!("live: {current}{about}"));
+        }
+    }
+    if let Some((journal, release)) = &facts.leftover {
+        let way = if journal == "pending" { "takes it back" } else { "finishes it" };
+        line(format!("an unfinished switch to {release}; shipit recover {stage} {way}"));
+    }
+    match &facts.lock {
+        Some((who, since, true)) => line(format!("locked by {who} since {}", reply::since(since))),
+        Some((who, since, false)) => {
+            line(format!("a dead lock of {who} since {}; the next run takes it over", reply::since(since)));
+        }
+        None => {}
+    }
+    for found in &facts.refusals {
+        line(format!("{}; cure: {}", found.what, found.cure));
+    }
+    if !facts.workers.is_empty() {
+        let mut rows = vec![["WORKER", "PID", "STATUS", "RELEASE", "RESTARTS", "UP", "PROOF"].map(str::to_owned)];
+        let number = |value: Option<i64>| value.map_or("-".into(), |value| value.to_string());
+        for worker in &facts.workers {
+            rows.push([
+                format!("{} {}", worker.name, number(worker.pm_id)),
+                number(worker.pid),
+                worker.status.clone(),
+                worker.release.clone().unwrap_or_else(|| "-".into()),
+                number(worker.restarts),
+                worker.uptime_ms.map_or("-".into(), |ms| duration(Duration::from_millis(ms.max(0).unsigned_abs()))),
+                worker.proof.clone(),
+            ]);
+        }
+        text.push_str(&columns(&rows));
+    }
+    text
+}

@@ -1,0 +1,39 @@
+//! `shipit unlock`: takes a lock away from an owner that can't be proved dead (another machine's process, say).
+//! A lock whose owner is dead needs no unlock: the next run takes it over.
+
+use std::time::Duration;
+
+use super::{load, look, print, terminal};
+use crate::cli::{Global, Place};
+use crate::engine::HostRun;
+use crate::error::{Error, Result};
+use crate::event::Events;
+use crate::remote::{Reply, reply};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
+    let config = load(global, place.stage.as_deref(), &place.hosts)?;
+    let who = look::who(&config).await;
+    for host in &config.hosts {
+        let (events, _) = Events::channel();
+        let mut run = HostRun::new(host.clone(), look::home(&config, who.clone()), &events);
+        let told = async {
+            run.connect(&config, terminal()).await?;
+            // First who has it, then that very one is taken away: a new owner in between is left alone.
+            let seen = run.side(&run.home.unlock(""), "connect", LIMIT, None).await?;
+            let Some(Reply::Lock { who, since, token, .. }) = seen.replies.into_iter().next() else {
+                return Ok("not locked".to_owned());
+            };
+            let said = run.side(&run.home.unlock(&token), "connect", LIMIT, None).await?;
+            match said.code {
+                Some(0) => Ok(format!("unlocked; it was {who}'s since {}", reply::since(&since))),
+                _ => Err(Error::Step { host: host.name.clone(), step: "connect", why: said.why }),
+            }
+        }
+        .await;
+        run.end().await;
+        print(&format!("{}: {}\n", host.name, told?));
+    }
+    Ok(0)
+}

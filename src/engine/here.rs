@@ -1,0 +1,121 @@
+//! What is done on this machine before a host gets anything: the build command, and what git and the system say of us.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Command;
+
+use crate::config::Build;
+use crate::error::{Error, Result};
+use crate::event::{EventKind, Events};
+use crate::text::clean;
+
+/// Runs the build command by `sh -c` in the app's root; its lines become events. Dropping this ends the command with
+/// all that it started.
+pub(super) async fn build(build: &Build, events: &Events) -> Result<()> {
+    let Some(text) = &build.command else { return Ok(()) };
+    let mut child = Command::new("sh")
+        .args(["-c", text])
+        .current_dir(&build.root)
+        .envs(&build.env)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| Error::File { path: build.root.clone(), doing: "build in", source })?;
+    let _group = Group(child.id());
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let status = async { child.wait().await };
+    let (status, (), ()) = tokio::join!(status, lines(stdout, events), lines(stderr, events));
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Error::Build { command: text.clone(), status: status.code() }),
+        Err(source) => Err(Error::File { path: build.root.clone(), doing: "build in", source }),
+    }
+}
+
+async fn lines(from: Option<impl AsyncRead + Unpin>, events: &Events) {
+    let Some(from) = from else { return };
+    let mut lines = BufReader::new(from).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        let line = clean(&String::from_utf8_lossy(&line), 2000);
+        events.send(EventKind::Output { step: "build", line });
+    }
+}
+
+/// A build's process group: a cancelled `npm run build` must not go on in the background.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.0 {
+            // By the system's own tool: signalling a group is not in std, and unsafe code is not for this crate.
+            let _ = std::process::Command::new("kill")
+                .args(["-TERM", "--", &format!("-{id}")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+/// Where an artifact comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The git commit; `+` at its end: the tree has uncommitted changes.
+    pub commit: Option<String>,
+    /// The git branch.
+    pub branch: Option<String>,
+    /// `user@machine`, safe to stand in a lock's text.
+    pub who: String,
+}
+
+impl Origin {
+    /// Asks git and the system. What can't be found out is left open.
+    pub async fn find(root: &Path) -> Origin {
+        let git = async |arguments: &[&str]| -> Option<String> {
+            let output =
+                Command::new("git").arg("-C").arg(root).args(arguments).stdin(Stdio::null()).output().await.ok()?;
+            let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            (output.status.success()).then_some(text)
+        };
+        let mut commit = git(&["rev-parse", "HEAD"]).await.filter(|commit| !commit.is_empty());
+        if let Some(commit) = &mut commit
+            && git(&["status", "--porcelain", "--untracked-files=no", "--", "."])
+                .await
+                .is_some_and(|changes| !changes.is_empty())
+        {
+            commit.push('+');
+        }
+        let branch = match std::env::var("GITHUB_REF_NAME") {
+            Ok(name) if !name.is_empty() => Some(name),
+            _ => git(&["rev-parse", "--abbrev-ref", "HEAD"])
+                .await
+                .filter(|branch| branch != "HEAD" && !branch.is_empty()),
+        };
+        Origin { commit, branch, who: who() }
+    }
+}
+
+/// Who works here: the person behind a CI job, or the login, and the machine.
+fn who() -> String {
+    let word = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user =
+        word("GITHUB_ACTOR").or_else(|| word("USER")).or_else(|| word("LOGNAME")).unwrap_or_else(|| "unknown".into());
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| {
+            let output = std::process::Command::new("uname").arg("-n").output().ok()?;
+            Some(String::from_utf8_lossy(&output.stdout).into_owned())
+        })
+        .unwrap_or_default();
+    let safe = |text: &str| -> String {
+        text.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(60).collect()
+    };
+    let machine = if word("GITHUB_ACTIONS").is_some() { "github".into() } else { safe(&machine) };
+    format!("{}@{}", safe(&user), if machine.is_empty() { "unknown".into() } else { machine })
+}

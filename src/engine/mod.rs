@@ -1,0 +1,49 @@
+//! Doing what a plan says, on many hosts, and taking it back.
+
+mod cancel; // signals
+mod here; // the build, git, who we are
+mod host; // one host: connection, session, side channels
+mod http; // one look at a service
+mod outcome; // exit code, state of production, what to do next
+mod preflight; // facts against needs
+mod receive; // packing and sending
+mod run; // the order of things
+mod scripts; // scripts and their variables
+mod session; // words and answers
+mod steps; // what each step does
+mod takeback; // the way back
+mod target; // which release a rollback makes live
+mod verify; // the proof from outside
+
+use std::sync::Arc;
+
+use crate::artifact::Artifact;
+use crate::config::{Config, Host};
+use crate::error::{Finding, Result};
+use crate::event::Events;
+use crate::plan::{Flags, Plan, Verb};
+use crate::remote::Facts;
+
+pub use cancel::Cancel;
+pub use here::Origin;
+pub use host::{HostRun, Said};
+pub use outcome::{Ending, Outcome};
+pub use run::{Request, run};
+pub use scripts::Home;
+pub use target::Wanted;
+
+/// Builds and packages, told as the two steps of a deploy.
+pub async fn build_and_package(config: &Config, events: &Events) -> Result<Arc<Artifact>> {
+    let plan = Plan::make(Verb::Deploy, config, &Flags::default());
+    run::build_and_package(config, &plan, events).await
+}
+
+/// What would stop a run on a host, as far as its facts alone tell.
+pub fn findings(host: &Host, config: &Config, facts: &Facts) -> Vec<Finding> {
+    preflight::findings(host, config, facts, None)
+}
+
+/// A token of 16 hex digits that no other session has.
+pub fn token() -> String {
+    run::token()
+}

@@ -1,0 +1,341 @@
+//! A run: the plan's steps in order over all hosts, then either the end or the way back. What one host does is in
+//! host.rs; what a step does on it is in steps.rs; this file is the order of things.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+use super::cancel::Cancel;
+use super::here::{self, Origin};
+use super::host::{HostRun, Phase};
+use super::outcome::{Outcome, judge};
+use super::receive::Parcel;
+use super::scripts::Home;
+use super::target::{self, Wanted};
+use super::{steps, takeback};
+use crate::artifact::Artifact;
+use crate::config::{Config, Health, Service, Shared};
+use crate::error::{Error, Result};
+use crate::event::{EventKind, Events, HostState, StepOutcome};
+use crate::plan::{Plan, Step, Verb};
+use crate::release::ReleaseId;
+
+/// What a run is told beside its plan.
+pub struct Request {
+    /// The stage.
+    pub config: Config,
+    /// What will happen.
+    pub plan: Plan,
+    /// `--wait`: how long to wait for a lock.
+    pub wait: Option<Duration>,
+    /// What `rollback` makes live.
+    pub wanted: Option<Wanted>,
+    /// Good releases to keep.
+    pub keep: usize,
+    /// Whether ssh may ask.
+    pub terminal: bool,
+}
+
+/// The release that a run makes live, and how it is run.
+pub(super) struct Release {
+    pub(super) id: ReleaseId,
+    pub(super) app_dir: String,
+    pub(super) service: Service,
+    pub(super) health: Health,
+    pub(super) shared: Shared,
+    pub(super) settings: String,
+}
+
+/// A run in progress.
+pub(super) struct Run {
+    pub(super) request: Request,
+    pub(super) events: Events,
+    pub(super) cancel: Cancel,
+    pub(super) origin: Origin,
+    pub(super) artifact: Option<Arc<Artifact>>,
+    pub(super) parcel: Option<Arc<Parcel>>,
+    pub(super) release: Option<Release>,
+    pub(super) hosts: Vec<HostRun>,
+}
+
+/// Runs a plan to its end, whatever happens, and tells what production is like then.
+pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
+    let config = &request.config;
+    let (verb, stage) = (request.plan.verb, config.stage.clone());
+    events.send(EventKind::Started {
+        verb: verb.word(),
+        app: config.app.clone(),
+        stage: stage.clone(),
+        hosts: config.hosts.iter().map(|host| host.name.clone()).collect(),
+    });
+    let origin = Origin::find(&config.build.root).await;
+    let hosts = config
+        .hosts
+        .iter()
+        .map(|host| {
+            let home = Home { base: config.path.clone(), token: token(), who: origin.who.clone() };
+            HostRun::new(host.clone(), home, events)
+        })
+        .collect();
+    let mut run =
+        Run { request, events: events.clone(), cancel, origin, artifact: None, parcel: None, release: None, hosts };
+    let failure = run.forward().await.err();
+    let endings = takeback::conclude(&mut run, failure.as_ref()).await;
+    let release = run.release.as_ref().map(|release| release.id.to_string());
+    judge(verb, &stage, release, endings, failure)
+}
+
+/// 16 hex digits that no other session has.
+pub(super) fn token() -> String {
+    format!("{:016x}", random())
+}
+
+/// 64 random bits from the system, by way of the standard library's own seeding.
+pub(super) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}
+
+impl Run {
+    /// All steps, up to the first failure.
+    async fn forward(&mut self) -> Result<()> {
+        self.check_branch()?;
+        let cancel = self.cancel.clone();
+        let steps: Vec<Step> = self.request.plan.steps.iter().map(|planned| planned.step).collect();
+        for step in steps {
+            match step {
+                // The commit is not raced: once one host has it, the others must be asked.
+                Step::Commit => {
+                    if cancel.asked() {
+                        return Err(Error::Cancelled);
+                    }
+                    self.step(step).await?;
+                }
+                Step::Prune | Step::End => self.step(step).await?,
+                _ => tokio::select! {
+                    biased;
+                    () = cancel.first() => return Err(Error::Cancelled),
+                    done = self.step(step) => done?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// One step. `build` and `package` run beside `connect`, and are reported where they stand in the plan.
+    async fn step(&mut self, step: Step) -> Result<()> {
+        let skip = self.request.plan.skipped(step).map(str::to_owned);
+        match step {
+            Step::Connect => steps::connect(self).await,
+            Step::Build | Step::Package => Ok(()),
+            Step::Activate => self.activate_and_verify().await,
+            // Done with `activate`, batch by batch.
+            Step::Verify => Ok(()),
+            Step::Commit => steps::commit(self).await,
+            Step::End => {
+                self.each(Step::End, None, async |_, host| {
+                    host.end().await;
+                    Ok("the lock is free".into())
+                })
+                .await
+            }
+            Step::Preflight => {
+                steps::preflight(self).await?;
+                self.prepare_release()
+            }
+            Step::Receive => steps::receive(self).await,
+            Step::Check => self.each(step, skip, steps::check).await,
+            Step::BootTest => self.each(step, skip, steps::boot_test).await,
+            Step::Prune => self.each(step, skip, steps::prune).await,
+        }
+    }
+
+    /// Batch by batch: switched, proved and verified before the next batch begins. Held hosts stay held, so that a
+    /// failure in a later batch takes back the earlier ones.
+    async fn activate_and_verify(&mut self) -> Result<()> {
+        let size =
+            self.request.config.rollout.batch.map_or(self.hosts.len(), |batch| batch.size(self.hosts.len())).max(1);
+        let skip = self.request.plan.skipped(Step::Verify).map(str::to_owned);
+        let all: Vec<usize> = (0..self.hosts.len()).collect();
+        for (number, batch) in all.chunks(size).enumerate() {
+            if number > 0 {
+                tokio::time::sleep(self.request.config.rollout.pause).await;
+            }
+            self.some(batch, Step::Activate, None, steps::activate).await?;
+            self.some(batch, Step::Verify, skip.clone(), steps::verify).await?;
+        }
+        Ok(())
+    }
+
+    /// One step on every host.
+    pub(super) async fn each<F>(&mut self, step: Step, skip: Option<String>, work: F) -> Result<()>
+    where
+        F: AsyncFn(&Context<'_>, &mut HostRun) -> Result<String>,
+    {
+        let all: Vec<usize> = (0..self.hosts.len()).collect();
+        self.some(&all, step, skip, work).await
+    }
+
+    /// One step on some hosts, `parallel` at a time. All come to their end; the first failure is returned, and every
+    /// failure is told as an event.
+    pub(super) async fn some<F>(&mut self, which: &[usize], step: Step, skip: Option<String>, work: F) -> Result<()>
+    where
+        F: AsyncFn(&Context<'_>, &mut HostRun) -> Result<String>,
+    {
+        let context = Context {
+            config: &self.request.config,
+            plan: &self.request.plan,
+            release: self.release.as_ref(),
+            parcel: self.parcel.as_ref(),
+            wait: self.request.wait,
+            keep: self.request.keep,
+            terminal: self.request.terminal,
+            origin: &self.origin,
+        };
+        let bound = Semaphore::new(self.request.config.rollout.parallel.max(1));
+        let (bound, context, skip, work) = (&bound, &context, &skip, &work);
+        let hosts =
+            self.hosts.iter_mut().enumerate().filter(|(number, _)| which.contains(number)).map(|(_, host)| host);
+        let results = join_all(hosts.map(async |host| {
+            let _turn = bound.acquire().await;
+            let events = host.events.clone();
+            told(&events, step, skip, work(context, host)).await
+        }))
+        .await;
+        results.into_iter().collect()
+    }
+
+    /// After preflight the release of this run is decided.
+    fn prepare_release(&mut self) -> Result<()> {
+        match self.request.plan.verb {
+            Verb::Deploy => steps::new_release(self),
+            Verb::Rollback => {
+                let facts: Vec<_> = self.hosts.iter().map(|host| (host.host.name.as_str(), &host.facts)).collect();
+                let wanted = self.request.wanted.clone().unwrap_or(Wanted::Back(1));
+                let id = target::choose(&wanted, &facts, &self.request.config.stage)?;
+                let record = facts.iter().find_map(|(_, facts)| facts.records.get(&id)).cloned();
+                let record = record.ok_or_else(|| Error::NoTarget {
+                    why: format!("{id} has no record, so how it was run is not known"),
+                    hint: "deploy its commit again".into(),
+                })?;
+                steps::earlier_release(self, id, record)
+            }
+            Verb::Cleanup | Verb::Recover => Ok(()),
+        }
+    }
+
+    fn check_branch(&self) -> Result<()> {
+        let config = &self.request.config;
+        if self.request.plan.verb != Verb::Deploy {
+            return Ok(());
+        }
+        match (&config.branch, &self.origin.branch) {
+            (Some(wanted), here) if here.as_ref() != Some(wanted) => Err(Error::Usage {
+                what: format!(
+                    "{} is deployed from branch {wanted}, this is {}",
+                    config.stage,
+                    here.as_deref().unwrap_or("no branch")
+                ),
+                hint: format!("git switch {wanted}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether anything was switched.
+    pub(super) fn switched(&self) -> bool {
+        self.hosts.iter().any(|host| !matches!(host.phase, Phase::Closed | Phase::Idle))
+    }
+}
+
+/// The build and what is made of it, told as two steps.
+pub(super) async fn build_and_package(config: &Config, plan: &Plan, events: &Events) -> Result<Arc<Artifact>> {
+    let build = &config.build;
+    let skip = plan.skipped(Step::Build).map(str::to_owned);
+    told(events, Step::Build, &skip, async {
+        here::build(build, events).await?;
+        Ok(String::new())
+    })
+    .await?;
+    let mut made = None;
+    told(events, Step::Package, &None, async {
+        let (build, shared) = (build.clone(), config.shared.clone());
+        let collected = tokio::task::spawn_blocking(move || Artifact::collect(&build, &shared)).await;
+        let artifact = collected.expect("collecting does not panic and is never aborted")?;
+        for warning in &artifact.warnings {
+            events.warn(warning.clone());
+        }
+        let detail =
+            format!("{}, {}", crate::text::count(artifact.files(), "file"), crate::text::bytes(artifact.bytes()));
+        made = Some(Arc::new(artifact));
+        Ok(detail)
+    })
+    .await?;
+    Ok(made.expect("set where packaging succeeded"))
+}
+
+/// What a step on a host may know of the run.
+pub(super) struct Context<'a> {
+    pub(super) config: &'a Config,
+    pub(super) plan: &'a Plan,
+    pub(super) release: Option<&'a Release>,
+    pub(super) parcel: Option<&'a Arc<Parcel>>,
+    pub(super) wait: Option<Duration>,
+    pub(super) keep: usize,
+    pub(super) terminal: bool,
+    pub(super) origin: &'a Origin,
+}
+
+impl<'a> Context<'a> {
+    /// The release; steps after preflight only.
+    pub(super) fn release(&self) -> &'a Release {
+        self.release.expect("every plan decides its release before the steps that need it")
+    }
+}
+
+/// Tells a step's beginning and end around its work.
+pub(super) async fn told(
+    events: &Events,
+    step: Step,
+    skip: &Option<String>,
+    work: impl Future<Output = Result<String>>,
+) -> Result<()> {
+    let word = step.word();
+    events.send(EventKind::StepStarted { step: word });
+    if let Some(why) = skip {
+        events.send(EventKind::StepFinished {
+            step: word,
+            outcome: StepOutcome::Skipped,
+            detail: why.clone(),
+            seconds: 0.0,
+        });
+        return Ok(());
+    }
+    let began = std::time::Instant::now();
+    let result = work.await;
+    let seconds = began.elapsed().as_secs_f64();
+    match result {
+        Ok(detail) => {
+            events.send(EventKind::StepFinished { step: word, outcome: StepOutcome::Ok, detail, seconds });
+            Ok(())
+        }
+        Err(error) => {
+            events.send(EventKind::StepFailed { step: word, message: error.to_string(), seconds });
+            Err(error)
+        }
+    }
+}
+
+/// The words for a host's end.
+pub(super) fn state_detail(state: HostState, release: &str, previous: Option<&str>) -> String {
+    match (state, previous) {
+        (HostState::Released, _) => format!("runs {release}"),
+        (HostState::Untouched, Some(previous)) => format!("runs {previous}, not touched"),
+        (HostState::Untouched, None) => "nothing is live, not touched".into(),
+        (HostState::Reverted, Some(previous)) => format!("runs {previous} again"),
+        (HostState::Reverted, None) => "nothing is live again".into(),
+        (HostState::Unknown, _) => "not known".into(),
+    }
+}

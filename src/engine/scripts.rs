@@ -1,0 +1,181 @@
+//! The scripts that a run sends, with their variables. Pure: from config and names to `Script`; nothing runs here.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::artifact::{Codec, place};
+use crate::config::{Access, Config, Health, Service, Shared};
+use crate::error::Result;
+use crate::release::{ReleaseId, State};
+use crate::remote::{self, Script};
+use crate::service;
+
+/// What every script of one run on one host is told.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The app's home on the host.
+    pub base: String,
+    /// This session's token: 16 hex digits.
+    pub token: String,
+    /// `user@machine`, for the lock.
+    pub who: String,
+}
+
+impl Home {
+    fn script(&self, name: &'static str, parts: &[&'static str]) -> Script {
+        Script::new(name, parts).var("BASE", &self.base).var("TOKEN", &self.token).var("WHO", &self.who)
+    }
+
+    /// The session.
+    pub fn session(&self, config: &Config, keep: usize, history: &str) -> Result<Script> {
+        let driver = Script::new(
+            "driver",
+            &[remote::LIB, remote::LOCK, remote::PRUNE, service::words(&config.service), remote::JOB],
+        )
+        .var("BASE", &self.base)
+        .var("TOKEN", &self.token)
+        .var("KEEP", keep.to_string())
+        .render()?;
+        Ok(self
+            .script("session", &[remote::LIB, remote::LOCK, remote::HOME, remote::FACTS, remote::SESSION])
+            .var("SILENCE", ticks(config.rollout.silence))
+            .var("ACTIVATE_S", ticks(service::activate_limit(&config.service, &config.health)))
+            .var("REVERT_S", ticks(service::revert_limit(&config.service, &config.health)))
+            .var("DRIVER", driver)
+            .var("PROGRAM", service::program(&config.service))
+            .var("SETTINGS", service::settings(&config.service, &config.health, ""))
+            .var(
+                "SHARED_FILES",
+                config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
+            )
+            .var("HISTORY", history))
+    }
+
+    /// One of the driver's jobs, on a side channel.
+    pub fn side(&self, job: &'static str, arg: &str) -> Script {
+        self.script("side", &[remote::LIB, remote::LOCK, remote::SIDE]).var("JOB", job).var("ARG", arg)
+    }
+
+    /// Taking a release in; the payload follows the script.
+    pub fn receive(&self, intake: &Intake<'_>) -> Script {
+        let group = match intake.access {
+            Access::Group(group) => group.as_str(),
+            Access::Private | Access::Public => "",
+        };
+        self.script("receive", &[remote::LIB, remote::LOCK, remote::HOME, remote::VERIFY, remote::RECEIVE])
+            .var("NEW", intake.id.as_str())
+            .var("CODEC", intake.codec.word())
+            .var("MANIFEST_SHA", intake.manifest_sha)
+            .var("SETTINGS", intake.settings)
+            .var("GROUP_NAME", group)
+            .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
+            .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
+    }
+
+    /// Making a release that lies there the target. `withdraw` says why the live one is left.
+    pub fn check(&self, id: &ReleaseId, settings: &str, app_dir: &str, shared: &Shared, withdraw: &str) -> Script {
+        let links: Vec<String> =
+            shared.dirs.iter().chain(&shared.files).filter_map(|path| text(&place(app_dir, path)?)).collect();
+        self.script("check", &[remote::LIB, remote::LOCK, remote::VERIFY, remote::CHECK])
+            .var("NEW", id.as_str())
+            .var("SETTINGS", settings)
+            .var("WITHDRAW", withdraw)
+            .var("LINKS", links.join("\n"))
+    }
+
+    /// Writing down what became of a release.
+    pub fn mark(&self, id: &ReleaseId, state: State, why: &str) -> Script {
+        self.script("mark", &[remote::LIB, remote::LOCK, remote::MARK])
+            .var("RELEASE", id.as_str())
+            .var("STATE", state.word())
+            .var("WHY", why)
+    }
+
+    /// Looking without touching.
+    pub fn look(&self, config: &Config, keep: Option<usize>) -> Script {
+        self.script(
+            "look",
+            &[
+                remote::LIB,
+                remote::LOCK,
+                remote::HOME,
+                remote::FACTS,
+                remote::PRUNE,
+                service::words(&config.service),
+                remote::LOOK,
+            ],
+        )
+        .var("SHARED_FILES", config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"))
+        .var("PROGRAM", service::program(&config.service))
+        .var("NAMES", service::names(&config.service))
+        .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
+    }
+
+    /// Taking a lock away from `owner` (its token); empty: only tells who has it.
+    pub fn unlock(&self, owner: &str) -> Script {
+        self.script("unlock", &[remote::LIB, remote::LOCK, remote::UNLOCK]).var("OWNER", owner)
+    }
+}
+
+/// What `receive` is told about the release.
+pub struct Intake<'a> {
+    /// Its id.
+    pub id: &'a ReleaseId,
+    /// How the payload is compressed.
+    pub codec: Codec,
+    /// SHA-256 of the manifest, hex.
+    pub manifest_sha: &'a str,
+    /// What the service's words read.
+    pub settings: &'a str,
+    /// Where the app lies in it.
+    pub app_dir: &'a str,
+    /// Who may read it.
+    pub access: &'a Access,
+    /// What outlives it.
+    pub shared: &'a Shared,
+}
+
+/// Settings for a release, as the host's words read them.
+pub(super) fn settings(service: &Service, health: &Health, app_dir: &str) -> String {
+    service::settings(service, health, app_dir)
+}
+
+/// Whole seconds, at least one: a host counts ticks, it doesn't read clocks.
+fn ticks(limit: Duration) -> String {
+    (limit.as_millis().div_ceil(1000).max(1)).to_string()
+}
+
+/// A shared path below shared/: the same with and without the leading slash that places its link.
+fn shared_path(path: &str) -> String {
+    path.trim_matches('/').to_owned()
+}
+
+/// Lines `LINK<TAB>TEXT<TAB>PATH`: relative links, so that the home can be moved or mounted elsewhere.
+fn links(app_dir: &str, paths: &[String]) -> String {
+    let line = |path: &String| {
+        let link = text(&place(app_dir, path)?)?;
+        // From releases/ID/LINK's directory up to the home: one `..` for each name before the last, plus two.
+        let up = "../".repeat(link.split('/').count() + 1);
+        let path = shared_path(path);
+        Some(format!("{link}\t{up}shared/{path}\t{path}"))
+    };
+    paths.iter().filter_map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn text(path: &Path) -> Option<String> {
+    path.to_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_links_lead_from_the_release_to_the_home() {
+        assert_eq!(links("", &["uploads".into()]), "uploads\t../../shared/uploads\tuploads");
+        assert_eq!(
+            links("apps/web", &["data/up".into(), "/top".into()]),
+            "apps/web/data/up\t../../../../../shared/data/up\tdata/up\ntop\t../../shared/top\ttop"
+        );
+    }
+}

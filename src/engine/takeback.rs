@@ -1,0 +1,190 @@
+//! The end of a run on every host: where all went well nothing is left to do; else each host is brought to a known
+//! state, from wherever it is. A host that isn't heard is asked again over a fresh connection: its answer decides.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::host::{Begun, HostRun, Phase, goodbye};
+use super::outcome::Ending;
+use super::run::{Release, Run, state_detail};
+use crate::error::Error;
+use crate::event::{EventKind, HostState};
+use crate::release::State;
+use crate::remote::Reply;
+use crate::service;
+
+/// How long a host is asked again after its link was lost, beside the time its own revert may take.
+const AGAIN: Duration = Duration::from_secs(45);
+
+/// Brings every host to an end and tells which.
+pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Ending> {
+    let context = Way {
+        cancelled: matches!(failure, Some(Error::Cancelled)),
+        why: failure.map(ToString::to_string),
+        release: run.release.as_ref(),
+        config: &run.request.config,
+        keep: run.request.keep,
+        terminal: run.request.terminal,
+    };
+    let ending = async { join_all(run.hosts.iter_mut().map(|host| one(&context, host))).await };
+    let endings = if failure.is_none() {
+        ending.await
+    } else {
+        // The second signal stops listening: the hosts put themselves right.
+        tokio::select! {
+            endings = ending => endings,
+            () = run.cancel.second() => Vec::new(),
+        }
+    };
+    if endings.is_empty() && !run.hosts.is_empty() {
+        let switched = run.switched();
+        return run
+            .hosts
+            .iter()
+            .map(|host| Ending {
+                host: host.host.name.clone(),
+                state: if switched { HostState::Unknown } else { HostState::Untouched },
+                previous: host.facts.current().map(str::to_owned),
+                detail: "not listened to any more".into(),
+            })
+            .collect();
+    }
+    endings
+}
+
+/// What the way back has to know.
+struct Way<'a> {
+    cancelled: bool,
+    why: Option<String>,
+    release: Option<&'a Release>,
+    config: &'a crate::config::Config,
+    keep: usize,
+    terminal: bool,
+}
+
+async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
+    let (state, mut detail) = match host.phase.clone() {
+        Phase::Closed => (HostState::Untouched, String::new()),
+        Phase::Idle => {
+            host.end_session().await;
+            (HostState::Untouched, String::new())
+        }
+        Phase::Active | Phase::Held => take_back(way, host).await,
+        Phase::Reverted => {
+            blame(way, host).await;
+            (HostState::Reverted, String::new())
+        }
+        Phase::Committed => (HostState::Released, String::new()),
+        Phase::Stuck(why) => (HostState::Unknown, why),
+        Phase::Committing | Phase::Lost => ask_again(way, host).await,
+    };
+    host.end().await;
+    let previous = host.facts.current().map(str::to_owned);
+    let release = way.release.map(|release| release.id.to_string()).unwrap_or_default();
+    let unhealthy = host.facts.value("health").filter(|health| !matches!(*health, "ok" | "none"));
+    if state == HostState::Reverted
+        && let Some(health) = unhealthy
+    {
+        detail = format!("it was not healthy before either: {health}");
+    }
+    let told = state_detail(state, &release, previous.as_deref());
+    let told = if detail.is_empty() { told } else { format!("{told}; {detail}") };
+    if way.why.is_some() || state != HostState::Untouched {
+        host.events.send(EventKind::HostEnded { state, detail: told });
+    }
+    Ending { host: host.host.name.clone(), state, previous, detail }
+}
+
+/// The longest a host may take from being told to having put everything back: the worker in flight, then the revert.
+fn back_limit(way: &Way<'_>) -> Duration {
+    let (service, health) = match way.release {
+        Some(release) => (&release.service, &release.health),
+        None => (&way.config.service, &way.config.health),
+    };
+    service::revert_limit(service, health) + Duration::from_secs(15)
+}
+
+/// A cancelled run closes its input, which leaves the release unproven; a failed one says so, which marks it failed.
+async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
+    let Some(mut session) = host.session.take() else { return ask_again(way, host).await };
+    if way.cancelled {
+        session.let_go().await;
+    } else {
+        session.word("revert").await;
+    }
+    let answer = loop {
+        match session.answer(back_limit(way), &host.events, "activate").await {
+            // An activation that came to its end meanwhile.
+            Some(Reply::Ready) => {}
+            other => break other,
+        }
+    };
+    match answer {
+        Some(Reply::Reverted(_)) => {
+            if way.cancelled {
+                goodbye(&mut session, &host.events, Duration::from_secs(30)).await;
+            } else {
+                host.session = Some(session);
+                blame(way, host).await;
+            }
+            (HostState::Reverted, String::new())
+        }
+        Some(Reply::Stuck(why)) => {
+            host.session = Some(session);
+            (HostState::Unknown, why)
+        }
+        _ => ask_again(way, host).await,
+    }
+}
+
+/// Writes down why the release failed, while the session still holds the lock.
+async fn blame(way: &Way<'_>, host: &HostRun) {
+    if let (Some(release), Some(why), false) = (way.release, &way.why, way.cancelled) {
+        host.mark(&release.id, State::Failed, why).await;
+    }
+}
+
+/// A fresh connection and a new session: it waits until the old one has come to its end, finishes what that one left,
+/// and tells what is live. That decides.
+async fn ask_again(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
+    let before = host.facts.current().map(str::to_owned);
+    let wanted = way.release.map(|release| release.id.to_string());
+    host.session = None;
+    let until = Instant::now() + back_limit(way) + way.config.rollout.silence + AGAIN;
+    let mut last = String::new();
+    host.events.warn("the connection was lost; asking again over a new one");
+    while Instant::now() < until {
+        if let Some(transport) = host.transport.take() {
+            transport.close().await;
+        }
+        // A dead link must not eat the whole time: each try is bounded by ssh's own limits.
+        let tried = async {
+            host.connect(way.config, way.terminal).await?;
+            host.home.token = super::run::token();
+            host.begin(way.config, way.keep, "").await
+        };
+        match tried.await {
+            Ok(Begun::Idle) => {
+                let current = host.facts.current().map(str::to_owned);
+                let answer = if wanted.is_some() && current == wanted && wanted != before {
+                    (HostState::Released, String::new())
+                } else if current == before {
+                    (HostState::Reverted, String::new())
+                } else {
+                    (HostState::Unknown, format!("current is {}", current.as_deref().unwrap_or("absent")))
+                };
+                if let (Some(before), HostState::Released) = (before, answer.0) {
+                    host.facts.values.insert("current".into(), before);
+                }
+                return answer;
+            }
+            Ok(Begun::Locked(who, _)) => last = format!("its session is still putting things back (lock: {who})"),
+            Err(error @ Error::Step { .. }) => return (HostState::Unknown, error.to_string()),
+            Err(error) => last = error.to_string(),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    (HostState::Unknown, format!("not heard any more: {last}"))
+}

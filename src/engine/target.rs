@@ -1,0 +1,73 @@
+//! Which release a rollback makes live. Pure: from each host's facts and what the user named.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::release::{ReleaseId, State};
+use crate::remote::Facts;
+use crate::text::clean;
+
+/// What the user asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The newest release that is good on every host and older than each `current`, `steps` times (1: the previous).
+    Back(usize),
+    /// This one.
+    Named(ReleaseId),
+}
+
+/// The release, or why there is none.
+pub(super) fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> Result<ReleaseId> {
+    let hint = format!("see what there is: shipit releases {stage}");
+    let none = |why: String| Error::NoTarget { why, hint: hint.clone() };
+    match wanted {
+        Wanted::Named(id) => {
+            for (name, facts) in hosts {
+                if !facts.dirs.contains(id) {
+                    return Err(none(format!("{name} has no release {id}")));
+                }
+                if facts.state(id) == State::Failed {
+                    let why = facts.records.get(id).map(|record| record.why.clone()).unwrap_or_default();
+                    return Err(none(format!("{id} failed on {name} and is never made live: {why}")));
+                }
+                if facts.current() == Some(id.as_str()) && hosts.len() == 1 {
+                    return Err(none(format!("{id} is live already")));
+                }
+            }
+            Ok(id.clone())
+        }
+        Wanted::Back(steps) => {
+            let currents: BTreeSet<&str> =
+                hosts.iter().map(|(_, facts)| facts.current().unwrap_or("nothing")).collect();
+            if currents.len() > 1 {
+                let table: Vec<String> = hosts
+                    .iter()
+                    .map(|(name, facts)| format!("  {name}: {}", clean(facts.current().unwrap_or("nothing"), 80)))
+                    .collect();
+                return Err(Error::NoTarget {
+                    why: format!("the hosts don't run the same release:\n{}", table.join("\n")),
+                    hint: format!("name one that all have: shipit rollback {stage} RELEASE"),
+                });
+            }
+            let (_, first) = hosts.first().ok_or_else(|| none("there is no host".into()))?;
+            let current: Option<ReleaseId> = first.current().and_then(|name| name.parse().ok());
+            let mut good: Vec<&ReleaseId> = first
+                .dirs
+                .iter()
+                .filter(|id| current.as_ref().is_none_or(|current| *id < current))
+                .filter(|id| hosts.iter().all(|(_, facts)| facts.dirs.contains(id) && facts.state(id) == State::Good))
+                .collect();
+            good.sort_unstable_by(|a, b| b.cmp(a));
+            good.get(steps.saturating_sub(1)).map(|id| (*id).clone()).ok_or_else(|| {
+                none(match good.len() {
+                    0 => "there is no earlier good release to go back to".into(),
+                    n => format!(
+                        "there {} only {n} earlier good release{}",
+                        if n == 1 { "is" } else { "are" },
+                        if n == 1 { "" } else { "s" }
+                    ),
+                })
+            })
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The proof from outside, after the switch: the service answers through its own port and its public address, an asset
+//! that its page names is there, and nothing restarts while we look.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::host::HostRun;
+use super::http::{Look, until_healthy};
+use super::run::Release;
+use crate::config::{From, Health};
+use crate::error::{Error, Result};
+use crate::event::EventKind;
+use crate::text::duration;
+use crate::transport::Endpoint;
+
+/// One address to look at, and the way to it.
+struct View {
+    url: Url,
+    look: Look,
+}
+
+/// Looks until all is well, then goes on looking for the soak. What was seen, in a few words.
+pub(super) async fn verify(host: &HostRun, release: &Release) -> Result<String> {
+    let health = &release.health;
+    let views = views(host, release).await?;
+    for view in &views {
+        until_healthy(&view.look, &view.url, health, health.within)
+            .await
+            .map_err(|why| host.failed("verify", format!("{} within {}: {why}", view.url, duration(health.within))))?;
+    }
+    let mut seen = Vec::new();
+    if health.assets
+        && let Some(view) = views.first()
+    {
+        let root = view.url.join("/").unwrap_or_else(|_| view.url.clone());
+        match view.look.asset(&root).await {
+            Ok(Some(path)) => seen.push(format!("asset {path}")),
+            Ok(None) => {}
+            Err(why) => return Err(host.failed("verify", why)),
+        }
+    }
+    soak(host, health, &views).await?;
+    if let Some(view) = views.first() {
+        seen.insert(0, format!("{} answers {}", view.url.path(), health.expect.status));
+    }
+    seen.push(format!("soaked {}", duration(health.soak)));
+    Ok(seen.join(", "))
+}
+
+/// The service's own port, then `health.url`.
+async fn views(host: &HostRun, release: &Release) -> Result<Vec<View>> {
+    let health = &release.health;
+    let mut views = Vec::new();
+    if let (Some(path), Some(port)) = (&health.path, release.service.port()) {
+        let url = parse(&format!("http://127.0.0.1:{port}{path}"))?;
+        views.push(View { look: Look::new(&forward(host, "127.0.0.1", port).await?, health)?, url });
+    }
+    if let Some(url) = &health.url {
+        let url = parse(url)?;
+        let endpoint = match (health.from, url.host_str(), url.port_or_known_default()) {
+            (From::Host, Some(name), Some(port)) => forward(host, name, port).await?,
+            _ => Endpoint::Direct,
+        };
+        views.push(View { look: Look::new(&endpoint, health)?, url });
+    }
+    Ok(views)
+}
+
+async fn forward(host: &HostRun, name: &str, port: u16) -> Result<Endpoint> {
+    let transport = host.transport.as_ref().ok_or_else(|| host.lost("verify"))?;
+    transport.forward(name, port).await
+}
+
+fn parse(url: &str) -> Result<Url> {
+    url.parse().map_err(|error| Error::Usage { what: format!("health: {url} is no URL: {error}"), hint: String::new() })
+}
+
+/// For the soak's length no worker may restart and no look may fail twice running.
+async fn soak(host: &HostRun, health: &Health, views: &[View]) -> Result<()> {
+    if health.soak.is_zero() {
+        return Ok(());
+    }
+    host.events
+        .send(EventKind::StepNote { step: "verify", text: format!("answers; soaking {}", duration(health.soak)) });
+    let millis = health.soak.as_millis().to_string();
+    let watching = host.job("watch", &millis, "verify", health.soak + Duration::from_secs(60));
+    let looking = async {
+        let mut bad = 0;
+        loop {
+            tokio::time::sleep(health.interval.max(Duration::from_millis(250))).await;
+            for view in views {
+                match view.look.healthy(&view.url, &health.expect).await {
+                    Ok(()) => bad = 0,
+                    Err(why) => {
+                        bad += 1;
+                        if bad >= 2 {
+                            return host.failed("verify", format!("{} during the soak: {why}", view.url));
+                        }
+                    }
+                }
+            }
+        }
+    };
+    tokio::select! {
+        watched = watching => watched.map(|_| ()),
+        error = looking => Err(error),
+    }
+}

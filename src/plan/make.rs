@@ -1,0 +1,114 @@
+//! From config, flags and verb to a plan. Pure: no clock, no file, no host.
+
+use super::{Plan, Planned, Step, Verb};
+use crate::config::{Config, Service};
+use crate::service;
+use crate::text::{count, duration};
+
+/// What the command line adds to the config.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--skip-build`
+    pub skip_build: bool,
+    /// `--no-boot-test`
+    pub no_boot_test: bool,
+    /// `--keep`
+    pub keep: Option<usize>,
+}
+
+impl Plan {
+    /// The steps of `verb`.
+    pub fn make(verb: Verb, config: &Config, flags: &Flags) -> Plan {
+        let steps: &[Step] = match verb {
+            Verb::Deploy => &[
+                Step::Connect,
+                Step::Build,
+                Step::Package,
+                Step::Preflight,
+                Step::Receive,
+                Step::BootTest,
+                Step::Activate,
+                Step::Verify,
+                Step::Commit,
+                Step::Prune,
+                Step::End,
+            ],
+            Verb::Rollback => &[
+                Step::Connect,
+                Step::Preflight,
+                Step::Check,
+                Step::BootTest,
+                Step::Activate,
+                Step::Verify,
+                Step::Commit,
+                Step::Prune,
+                Step::End,
+            ],
+            Verb::Cleanup => &[Step::Connect, Step::Prune, Step::End],
+            Verb::Recover => &[Step::Connect, Step::End],
+        };
+        let hosts: Vec<&str> = config.hosts.iter().map(|host| host.name.as_str()).collect();
+        Plan {
+            verb,
+            title: format!("{} {} on {}: {}", verb.word(), config.app, config.stage, hosts.join(", ")),
+            steps: steps.iter().map(|step| planned(*step, verb, config, flags)).collect(),
+        }
+    }
+}
+
+fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
+    let mut skip = None;
+    let how = match step {
+        Step::Connect => {
+            format!("take the lock of {}, put right what an earlier run left, learn the facts", config.path)
+        }
+        Step::Build => match &config.build.command {
+            None => {
+                skip = Some("there is no build.command".into());
+                String::new()
+            }
+            Some(_) if flags.skip_build => {
+                skip = Some("--skip-build".into());
+                String::new()
+            }
+            Some(command) => format!("`{command}` in {}", config.build.root.display()),
+        },
+        Step::Package => "map, hash and check what is shipped".into(),
+        Step::Preflight if verb == Verb::Rollback => "choose the release; is it complete, can it run here".into(),
+        Step::Preflight => "tools, space, shared files, current, the service".into(),
+        Step::Receive => "the whole artifact into a stage, every file verified by SHA-256, then named".into(),
+        Step::Check => "every file against its manifest, every link".into(),
+        Step::BootTest => {
+            if flags.no_boot_test {
+                skip = Some("--no-boot-test".into());
+            } else if config.service == Service::None {
+                skip = Some("files only".into());
+            } else if !service::boots(&config.service) {
+                skip = Some("boot_test = false, or no port".into());
+            }
+            "the candidate on a spare loopback port".into()
+        }
+        Step::Activate => {
+            let batches = match config.rollout.batch {
+                None => String::new(),
+                Some(batch) => format!(", {} at a time", count(batch.size(config.hosts.len()), "host")),
+            };
+            format!("switch current{batches}; {}", service::describe(&config.service))
+        }
+        Step::Verify => {
+            let health = &config.health;
+            if health.path.is_none() && health.url.is_none() && config.service == Service::None {
+                skip = Some("there is no health check".into());
+            }
+            let mut parts = Vec::new();
+            parts.extend(health.path.as_ref().map(|path| format!("{path} on the service's port")));
+            parts.extend(health.url.clone());
+            parts.push(format!("soak {}", duration(health.soak)));
+            parts.join(", ")
+        }
+        Step::Commit => "the point of no return".into(),
+        Step::Prune => format!("keep {}", count(flags.keep.unwrap_or(config.release.keep), "good release")),
+        Step::End => "free the lock".into(),
+    };
+    Planned { step, how, skip }
+}

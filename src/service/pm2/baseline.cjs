@@ -1,0 +1,162 @@
+// What is live before the deploy, written down so that any later process can put it back; and what stands in the
+// way of the deploy. Only reads.
+'use strict';
+
+// What PM2 must be told to start an app again as it was.
+const KEPT = ['node_args', 'args', 'kill_timeout', 'listen_timeout', 'max_memory_restart', 'autorestart', 'max_restarts', 'min_uptime', 'restart_delay', 'exp_backoff_restart_delay', 'wait_ready', 'cron_restart', 'namespace', 'instance_var', 'increment_var', 'merge_logs', 'log_date_format', 'log_type', 'treekill', 'shutdown_with_message', 'stop_exit_codes', 'source_map_support', 'disable_source_map_support', 'uid', 'gid', 'vizion', 'pmx'];
+
+function definitionOf(workers) {
+  const raw = workers[0].raw;
+  const env = {};
+  Object.keys(raw.env || {}).forEach(key => {
+    const value = raw.env[key];
+    if (value !== null && typeof value !== 'object' && !RESERVED.test(key) && key !== raw.name && key !== (raw.instance_var || 'NODE_APP_INSTANCE')) env[key] = String(value);
+  });
+  const app = { name: raw.name, exec: raw.pm_exec_path, cwd: raw.pm_cwd, exec_mode: raw.exec_mode, instances: workers.length, env };
+  KEPT.forEach(key => {
+    if (raw[key] !== undefined && raw[key] !== null) app[key] = raw[key];
+  });
+  if (raw.exec_interpreter && raw.exec_mode !== 'cluster_mode') app.interpreter = raw.exec_interpreter;
+  if (raw.pm_out_log_path) app.out_file = raw.pm_out_log_path;
+  if (raw.pm_err_log_path) app.error_file = raw.pm_err_log_path;
+  return app;
+}
+
+function snapshot(worker) {
+  const place = worker.pid ? placeOf(worker.pid) : { hidden: 'no process' };
+  return {
+    id: worker.id, pid: worker.pid, start: worker.pid ? startOf(worker.pid) : null, status: worker.status,
+    restarts: worker.restarts, release: place.release || null, gone: Boolean(place.gone), hidden: place.hidden || null, elsewhere: place.elsewhere || null,
+  };
+}
+
+// BASE may have been reached by another name when the app was started.
+const ownName = file => (inside(file || '', REAL_BASE) ? path.join(BASE, file.slice(REAL_BASE.length)) : file || '');
+const isOurs = worker => inside(ownName(worker.raw.pm_cwd), BASE) || inside(ownName(worker.raw.pm_exec_path), BASE);
+const quoted = name => (/^[\w.@+-]+$/.test(name) ? name : `'${name.replace(/'/g, "'\\''")}'`);
+const same = (a, b) => JSON.stringify(a || []) === JSON.stringify(b || []);
+
+// What keeps a reload from making `workers` what `def` says: [{what, cure}].
+function obstacles(def, workers) {
+  const { name, app } = def;
+  const raw = workers[0].raw;
+  const cwd = ownName(raw.pm_cwd);
+  const script = ownName(raw.pm_exec_path);
+  const again = `pm2 delete ${quoted(name)} && pm2 save, then deploy again (nothing answers in between)`;
+  const releases = path.join(BASE, 'releases');
+  if (inside(cwd, releases) || inside(script, releases)) {
+    const pinned = inside(script, releases) ? script : cwd;
+    return [{ what: `PM2's app ${quoted(name)} is tied to ${pinned}: it was not started through ${CURRENT}, no reload moves it to another release`, cure: `${again}; without a gap: deploy under another \`app\` name in cluster mode, then pm2 delete ${quoted(name)} && pm2 save` }];
+  }
+  if (!inside(cwd, CURRENT) && !(inside(script, CURRENT))) {
+    return [{ what: `PM2 already has an app ${quoted(name)} that runs from ${cwd}, which is not ${CURRENT}; it is not touched`, cure: `choose another \`app\` name, or pm2 delete ${quoted(name)}` }];
+  }
+  const differing = [];
+  if (!def.command && script !== app.exec) differing.push(`script ${script}, now ${app.exec}`);
+  if (cwd !== app.cwd) differing.push(`directory ${cwd}, now ${app.cwd}`);
+  const mode = String(raw.exec_mode).replace('_mode', '');
+  if (mode !== app.exec_mode) differing.push(`mode ${mode}, now ${app.exec_mode}`);
+  if (!same(raw.node_args, app.node_args)) differing.push(`node_args ${short(raw.node_args || [])}, now ${short(app.node_args)}`);
+  if (!same(raw.args, app.args)) differing.push(`args ${short(raw.args || [])}, now ${short(app.args)}`);
+  return differing.length ? [{ what: `PM2's app ${quoted(name)} was started with another ${differing.join('; ')}; a reload does not change that`, cure: again }] : [];
+}
+
+function warnings(def, workers) {
+  const wanted = wantedInstances(def.app);
+  if (wanted === workers.length) return [];
+  return [`PM2 runs ${count(workers.length, 'worker')} of ${quoted(def.name)}, the settings say ${wanted}: a reload does not change that; pm2 scale ${quoted(def.name)} ${wanted} && pm2 save does`];
+}
+
+// What the settings ask for, as far as it can be known before the release is here.
+function expected({ service, appDir }) {
+  if (service.ecosystem || !service.script) return null;
+  const cwd = path.join(CURRENT, appDir);
+  const exec = service.script.startsWith('/') ? path.join(CURRENT, service.script) : path.resolve(cwd, service.script);
+  const app = {
+    name: service.name, cwd, exec, exec_mode: service.mode, instances: service.instances === null || service.instances === undefined ? 'max' : service.instances,
+    node_args: nodeArgs(words(service.node_args), path.join(RELEASE, appDir)), args: words(service.args),
+  };
+  return { name: service.name, command: !service.script.includes('/') && !service.script.includes('.'), app };
+}
+
+// Refuses a port that is held by somebody else.
+function checkPort(port, names, all, cluster) {
+  const crew = all.filter(worker => names.includes(worker.name) && worker.pid);
+  const ids = [].concat(...crew.map(worker => family(worker.pid)));
+  for (const holder of holdersOf(port)) {
+    if (holder.pid && ids.includes(holder.pid)) continue;
+    if (holder.pid && /God Daemon/.test(holder.command)) {
+      // PM2's daemon holds the ports of all its cluster apps; which app, only their settings tell.
+      if (crew.some(worker => !worker.fork)) continue;
+      const other = all.find(w => !names.includes(w.name) && !w.fork && String((w.raw.env || {}).PORT || w.raw.PORT) === String(port));
+      if (other && isOurs(other) && cluster) {
+        fact('warn', `port ${port} is shared with PM2's app ${quoted(other.name)} of this folder: pm2 delete ${quoted(other.name)} && pm2 save when this deploy is done`);
+        continue;
+      }
+      refuse(`port ${port} is held by ${other ? `PM2's app ${quoted(other.name)}` : 'another app of PM2'}`, `choose another port, or stop that app${other ? `: pm2 delete ${quoted(other.name)} && pm2 save` : ''}`);
+    } else if (holder.pid) {
+      refuse(`port ${port} is held by process ${holder.pid} (${holder.command})`, `choose another port, or stop that process: kill ${holder.pid}`);
+    } else if (process.getuid && holder.uid !== process.getuid()) {
+      refuse(`port ${port} is held by a process of user ${holder.uid}`, 'choose another port, or stop that process');
+    }
+  }
+}
+
+function describe(apps) {
+  const workers = [].concat(...apps.map(app => app.workers));
+  if (!workers.length) return 'absent';
+  const online = workers.filter(worker => worker.status === 'online');
+  const releases = Array.from(new Set(online.map(worker => worker.release || '?')));
+  const bad = workers.find(worker => worker.status !== 'online');
+  if (bad) return `broken worker ${bad.id} is ${bad.status}, ${online.length} of ${workers.length} online`;
+  const gone = workers.find(worker => worker.gone);
+  if (gone) return `broken worker ${gone.id} runs ${gone.release}, whose directory was removed`;
+  if (releases.length > 1) return `broken its workers run ${releases.join(' and ')}`;
+  return `online ${online.length}/${workers.length} ${releases[0]}`;
+}
+
+async function baseline() {
+  const all = settings();
+  const { service, health } = all;
+  const daemon = await daemonAlive();
+  const list = workersOf(daemon ? await jlist() : []);
+  const inHere = list.filter(isOurs).map(worker => worker.name);
+  const names = Array.from(new Set(service.ecosystem ? (service.only || []).concat(inHere) : [service.name]));
+  const apps = names.map(name => {
+    const workers = list.filter(worker => worker.name === name);
+    if (!workers.length) return { name, exists: false, workers: [] };
+    const app = definitionOf(workers);
+    return { name, exists: true, app, port: service.port || Number(app.env.PORT) || null, workers: workers.map(snapshot) };
+  });
+  const first = apps.find(app => app.exists && app.port);
+  const port = service.port || (first && first.port);
+  let heard = null;
+  if (port && apps.some(app => app.exists)) {
+    for (let turn = 0; turn < 2 && heard !== 'ok'; turn++) {
+      if (turn) await sleep(300);
+      heard = (await ask(port, health)).fault || 'ok';
+    }
+  }
+  writeJson('baseline.json', { old: OLD, daemon, ecosystem: Boolean(service.ecosystem), port, health: heard, apps });
+  fact('service', describe(apps));
+  fact('health', heard || 'none');
+  await findings(all, apps, list);
+}
+
+async function findings(all, apps, list) {
+  const { service } = all;
+  let def = null;
+  try {
+    def = expected(all);
+  } catch (error) {
+    refuse(error.message, 'correct it in deploy.toml');
+  }
+  apps.filter(app => app.exists).forEach(app => {
+    const workers = list.filter(worker => worker.name === app.name);
+    // Before the release is here, of an ecosystem's apps only the folder they run from can be judged.
+    const like = def || { name: app.name, command: true, app: { cwd: ownName(app.app.cwd), exec_mode: String(app.app.exec_mode).replace('_mode', ''), node_args: app.app.node_args, args: app.app.args } };
+    obstacles(like, workers).forEach(({ what, cure }) => refuse(what, cure));
+    if (def) warnings(def, workers).forEach(text => fact('warn', text));
+  });
+  if (service.port) checkPort(service.port, apps.map(app => app.name), list, service.mode === 'cluster' || Boolean(service.ecosystem));
+}

@@ -1,0 +1,147 @@
+// The boot test: the candidate alone, on a spare loopback port, before anything live is touched. PM2 takes no part.
+'use strict';
+
+function sparePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function commandLine(def) {
+  const { app } = def;
+  const words = app.args.map(inCandidate);
+  const options = app.node_args.map(inCandidate);
+  const script = def.command ? app.exec : inCandidate(app.exec);
+  if (def.command) return [script].concat(words);
+  const other = { '.sh': 'bash', '.py': 'python3' }[path.extname(script)];
+  if (app.interpreter === 'none') return [script].concat(words);
+  const node = !app.interpreter || /(^|\/)node(@.*)?$/.test(app.interpreter);
+  const interpreter = node ? other || process.execPath : app.interpreter;
+  return [interpreter].concat(options, script, words);
+}
+
+// Starts the candidate in a process group of its own; keeps the end of what it prints.
+function launch(def, port) {
+  const [program, ...args] = commandLine(def);
+  const env = Object.assign({}, CLEAN);
+  Object.keys(def.app.env).forEach(key => {
+    env[key] = inside(def.app.env[key], CURRENT) ? inCandidate(def.app.env[key]) : def.app.env[key];
+  });
+  Object.assign(env, { PORT: String(port), HOST: '127.0.0.1', HOSTNAME: '127.0.0.1', SHIPIT_BOOT_TEST: '1', NODE_APP_INSTANCE: '0' });
+  const child = childProcess.spawn(program, args, { cwd: inCandidate(def.app.cwd), env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const candidate = { child, pid: child.pid, ended: null, output: '' };
+  const keep = chunk => {
+    candidate.output = (candidate.output + chunk.toString('utf8')).slice(-32768);
+  };
+  [child.stdout, child.stderr].forEach(stream => {
+    if (!stream) return;
+    stream.on('error', () => {});
+    stream.on('data', keep);
+  });
+  child.on('error', error => {
+    candidate.ended = `it could not be started: ${error.message}`;
+  });
+  child.on('exit', (code, signal) => {
+    candidate.ended = signal ? `it was ended by ${signal}` : `it ended with exit code ${code}`;
+  });
+  return candidate;
+}
+
+// The session ends the groups it finds listed, so a candidate does not outlive a driver that was killed.
+function listGroup(pid, listed) {
+  const file = path.join(DIR, 'groups', String(pid));
+  try {
+    if (!listed) fs.unlinkSync(file);
+    else if (fs.existsSync(path.dirname(file))) fs.writeFileSync(file, `${pid}\n`);
+  } catch (error) {}
+}
+
+const groupLives = pid => {
+  try {
+    process.kill(-pid, 0);
+    return true;
+  } catch (error) {
+    return false;
+  }
+};
+
+async function endCandidate(candidate) {
+  const until = clock() + 5000;
+  killGroup(candidate.pid, 'SIGTERM');
+  while (!candidate.ended && clock() < until) await sleep(50);
+  killGroup(candidate.pid, 'SIGKILL');
+  for (let i = 0; i < 40 && (!candidate.ended || groupLives(candidate.pid)); i++) await sleep(50);
+  listGroup(candidate.pid, false);
+}
+
+// Where the candidate listens, when not on the port it was given.
+function strayPort(candidate) {
+  const ids = family(candidate.pid);
+  const socket = sockets().find(s => s.state === '0A' && ids.some(id => holds(id, s.inode)));
+  return socket ? `; it listens on port ${socket.local.port}: it must take the port from PORT` : '';
+}
+
+async function untilWell(candidate, def, port, health) {
+  const look = Object.assign({}, health, { path: def.asks });
+  const until = clock() + health.within_ms;
+  let last = 'nothing was heard of it';
+  while (clock() < until) {
+    if (candidate.ended) throw new Failure(candidate.ended);
+    const seen = await ask(port, look, [{ pid: candidate.pid, ids: family(candidate.pid) }], candidate.pid);
+    if (!seen.fault) {
+      const asset = health.assets && look.path ? await checkAsset(port, look, seen.answer) : null;
+      const place = placeOf(candidate.pid);
+      if (place.release && (place.release !== NEW || place.gone)) throw new Failure(`it runs ${place.release} instead of ${NEW}`);
+      await sleep(300);
+      if (candidate.ended) throw new Failure(`${candidate.ended} right after its first answer`);
+      return asset;
+    }
+    last = seen.fault;
+    await sleep(Math.min(health.interval_ms, 250));
+  }
+  throw new Failure(`not well within ${health.within_ms} ms: ${last}${strayPort(candidate)}`);
+}
+
+async function bootOne(def, health) {
+  const port = await sparePort();
+  const begun = clock();
+  const candidate = launch(def, port);
+  const abandon = () => {
+    killGroup(candidate.pid, 'SIGKILL');
+    process.exit(1);
+  };
+  ['SIGTERM', 'SIGINT', 'SIGHUP'].forEach(signal => process.once(signal, abandon));
+  if (candidate.pid) listGroup(candidate.pid, true);
+  try {
+    const asset = await untilWell(candidate, def, port, health);
+    note(`boot test of ${def.name}: well after ${((clock() - begun) / 1000).toFixed(1)} s on port ${port}${asset ? `, ${asset} is there` : ''}`);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    // What it printed last may still be on its way.
+    await sleep(50);
+    error.lines = candidate.output.split('\n').filter(line => line.trim()).slice(-20);
+    error.message = `boot test of ${def.name}: ${error.message}`;
+    if (/EADDRINUSE/.test(candidate.output)) error.message += ' (its port is in use: it must take the port from PORT, or set boot_test = false)';
+    throw error;
+  } finally {
+    if (candidate.pid) await endCandidate(candidate);
+    ['SIGTERM', 'SIGINT', 'SIGHUP'].forEach(signal => process.removeListener(signal, abandon));
+  }
+}
+
+async function boot() {
+  const { service, health } = settings();
+  if (!service.boot_test) return note('skipped: boot_test is off');
+  const apps = readJson(path.join(DIR, 'apps.json'));
+  const able = apps.filter(def => def.port);
+  if (!able.length) return note('skipped: no port is configured');
+  for (const def of able) {
+    stopIfAsked();
+    await bootOne(def, health);
+  }
+}

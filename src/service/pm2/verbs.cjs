@@ -1,0 +1,82 @@
+// The driver's verbs and its end: exit 0 done, 1 failed (with a `why`), 2 stopped because T/stop exists.
+'use strict';
+
+function facts() {
+  fact('node', process.version);
+  fact('arch', process.arch);
+  fact('cores', os.cpus().length);
+  const found = findPm2();
+  if (found) fact('pm2', found.version || 'unknown');
+  else refuse(`no pm2 on PATH (${CLEAN.PATH})`, 'npm install -g pm2');
+}
+
+// The release lies in its place: definitions for PM2, checked against the release and against what runs.
+async function prepare() {
+  const all = settings();
+  const defs = await definitions(all);
+  const list = workersOf(await jlist());
+  for (const def of defs) {
+    const workers = list.filter(worker => worker.name === def.name);
+    if (!workers.length) continue;
+    const [first] = obstacles(def, workers);
+    if (first) throw new Failure(`${first.what}: ${first.cure}`);
+    if (all.service.ecosystem) warnings(def, workers).forEach(note);
+    const kept = Object.keys(definitionOf(workers).env).filter(key => !(key in def.app.env) && !(key in CLEAN) && !/^(SHELL|PWD|OLDPWD|SHLVL|TERM|_|MAIL|LS_COLORS|SSH_.*|XDG_.*|NVM_.*|LC_.*|HOSTNAME|npm_.*)$/.test(key));
+    if (kept.length) note(`PM2 keeps variables of ${def.name} that the settings no longer have, until it is deleted: ${kept.slice(0, 8).join(', ')}`);
+  }
+  writeJson('apps.json', defs);
+  note(defs.map(def => `${def.name}: ${def.app.exec_mode}, ${count(wantedInstances(def.app), 'worker')}${def.port ? `, port ${def.port}` : ''}`).join('; '));
+}
+
+async function commit() {
+  const result = await pm2(['save', '--silent'], { ms: 20000 });
+  if (result.code !== 0) note(`pm2 save failed (${result.late ? 'no end within 20 s' : `exit ${result.code}`}): after a reboot PM2 brings back what it saved before`);
+}
+
+function names(arg) {
+  const asked = arg ? JSON.parse(arg) : {};
+  if (asked.names && asked.names.length) return asked.names;
+  return readOr('apps.json', null) ? readOr('apps.json').map(def => def.name) : [settings().service.name];
+}
+
+async function status(arg) {
+  const wanted = names(arg);
+  const release = NEW || idOfCurrent();
+  workersOf(await jlist()).filter(worker => wanted.includes(worker.name)).forEach(worker => {
+    const place = worker.pid ? placeOf(worker.pid) : { hidden: 'it has no process' };
+    const ours = place.release === release && !place.gone;
+    const proof = place.release ? (ours ? 'proved' : 'contradicted') : `not provable: ${place.hidden || `it works in ${place.elsewhere}`}`;
+    const told = {
+      name: worker.name, pm_id: worker.id, pid: worker.pid, status: worker.status, release: place.release || null,
+      restarts: worker.restarts, uptime_ms: worker.pid ? Math.max(0, Date.now() - worker.since) : 0, proof,
+    };
+    say('worker', JSON.stringify(told));
+  });
+}
+
+async function log(arg) {
+  const wanted = names(arg);
+  let files = [].concat(...workersOf(await jlist()).filter(w => wanted.includes(w.name)).map(w => w.logs.map((file, i) => [i ? 'err' : 'out', file])));
+  if (!files.length) files = [].concat(...readOr('baseline.json', { apps: [] }).apps.filter(a => a.exists).map(a => [['out', a.app.out_file], ['err', a.app.error_file]]));
+  const seen = new Set();
+  files.filter(([, file]) => file && !seen.has(file) && seen.add(file)).forEach(([kind, file]) => tail(file, 20).forEach(line => logLine(`${kind}: ${line}`)));
+}
+
+async function main(verb, arg) {
+  const verbs = { facts, baseline, prepare, boot, activate, watch, revert, commit, status, log };
+  if (!Object.prototype.hasOwnProperty.call(verbs, verb || '')) throw new Failure(`the PM2 driver has no verb ${verb}`);
+  process.chdir(BASE);
+  await verbs[verb](arg);
+}
+
+[process.stdout, process.stderr].forEach(stream => stream.on('error', () => {}));
+main(process.argv[2], process.argv[3]).then(
+  () => process.exit(0),
+  error => {
+    if (error instanceof Stopped) process.exit(2);
+    (error.lines || []).forEach(logLine);
+    why(error.message || String(error));
+    if (!(error instanceof Failure)) trace(error.stack);
+    process.exit(1);
+  },
+);
