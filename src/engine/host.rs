@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 use tokio::time::{Instant, timeout_at};
 
 use super::scripts::Home;
@@ -174,19 +174,21 @@ impl HostRun {
         payload: Option<&mut (dyn Payload + Send)>,
     ) -> Result<Said> {
         let mut running = self.transport()?.start(script).await?;
-        let mut stdin = running.stdin.take();
+        let stdin = running.stdin.take();
         let until = Instant::now() + limit;
         let mut said = Said::default();
         {
             let sending = async {
-                if let (Some(payload), Some(stdin)) = (payload, stdin.as_mut()) {
-                    // A host that stops reading says why in its replies.
-                    let sent = payload.send(stdin).await;
-                    let _ = stdin.shutdown().await;
-                    sent
-                } else {
-                    // An open input means: go on.
-                    std::future::pending().await
+                // Held to the end of this block: an open input means go on.
+                let mut stdin = stdin;
+                match (payload, &mut stdin) {
+                    (Some(payload), Some(to)) => {
+                        let sent = payload.send(to).await;
+                        stdin = None;
+                        drop(stdin);
+                        sent
+                    }
+                    _ => std::future::pending().await,
                 }
             };
             let reading = async {

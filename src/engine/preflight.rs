@@ -20,11 +20,8 @@ pub(super) struct Needs {
 /// All that stops a run on this host.
 pub(super) fn findings(host: &Host, config: &Config, facts: &Facts, needs: Option<Needs>) -> Vec<Finding> {
     let mut found = facts.refusals.clone();
-    let mut lacking: Vec<&str> =
-        ["tar", "sha256sum", "setsid", "find", "timeout"].into_iter().filter(|tool| !facts.has(tool)).collect();
-    if !facts.has("zstd") && !facts.has("gzip") {
-        lacking.push("gzip");
-    }
+    let needed = ["tar", "gzip", "base64", "sha256sum", "setsid", "find", "timeout"];
+    let lacking: Vec<&str> = needed.into_iter().filter(|tool| !facts.has(tool)).collect();
     if !lacking.is_empty() {
         found.push(Finding {
             what: format!("the host has no {}", list(&lacking)),

@@ -10,7 +10,7 @@ facts() {
   fact user "$(id -un)"
   fact time "$(date -u +%s)"
   fact arch "$(uname -m)"
-  for tool in tar gzip zstd sha256sum setsid timeout find; do fact "$tool" "$(has "$tool")"; done
+  for tool in tar gzip zstd base64 sha256sum setsid timeout find; do fact "$tool" "$(has "$tool")"; done
   df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_kb "$free"; }
   df -Pi . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_inodes "$free"; }
 }

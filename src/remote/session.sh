@@ -29,7 +29,7 @@ exec 4<>"$T/ev" 7<>"$T/out"
 # It ends by itself when nobody holds the fifo any more.
 ( exec 3>&- 4>&- 5<&- 7>&-; cat >>"$T/log"; cat >/dev/null ) <"$T/out" 2>/dev/null &
 printf '%s\n' "$DRIVER" >"$T/driver.sh"
-[ -z "$PROGRAM" ] || printf '%s\n' "$PROGRAM" >"$T/service.cjs"
+[ -z "$PROGRAM" ] || unpacked "$PROGRAM" >"$T/service.cjs"
 printf '%s\n' "$SETTINGS" >"$T/service.json"
 printf '%s' "$HISTORY" >"$T/history"
 

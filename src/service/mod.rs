@@ -12,8 +12,13 @@
 //!
 //! Adding one: a variant in `config::Service`, an `.sh` file here, an arm in each `match` below.
 
+use std::io::Write;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::json;
 
 use crate::config::{Health, Pm2, Service};
@@ -29,17 +34,37 @@ pub fn words(service: &Service) -> &'static str {
     }
 }
 
-/// The program that the words need on the host; empty where sh is enough. Comment lines stay here.
+/// The parts of PM2's program, in an order in which each needs only those before it.
+const PM2_PROGRAM: [&str; 10] = [
+    include_str!("pm2/protocol.cjs"),
+    include_str!("pm2/proc.cjs"),
+    include_str!("pm2/http.cjs"),
+    include_str!("pm2/define.cjs"),
+    include_str!("pm2/workers.cjs"),
+    include_str!("pm2/baseline.cjs"),
+    include_str!("pm2/boot.cjs"),
+    include_str!("pm2/activate.cjs"),
+    include_str!("pm2/revert.cjs"),
+    include_str!("pm2/verbs.cjs"),
+];
+
+/// The program that the words need on the host, compressed and in base64 (a script is read byte by byte there);
+/// empty where sh is enough. Comment lines stay here.
 pub fn program(service: &Service) -> String {
     match service {
         Service::None => String::new(),
-        Service::Pm2(_) => [include_str!("pm2/protocol.cjs"), include_str!("pm2/http.cjs")]
-            .iter()
-            .flat_map(|part| part.lines())
-            .filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty())
-            .flat_map(|line| [line, "\n"])
-            .collect(),
+        Service::Pm2(_) => pack(&PM2_PROGRAM),
     }
+}
+
+fn pack(parts: &[&str]) -> String {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    for line in parts.iter().flat_map(|part| part.lines()) {
+        if !line.trim_start().starts_with("//") && !line.trim().is_empty() {
+            writeln!(gzip, "{line}").expect("memory takes every write");
+        }
+    }
+    STANDARD.encode(gzip.finish().expect("memory takes every write"))
 }
 
 /// What the host's words read from `service.json`.

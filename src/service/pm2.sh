@@ -32,5 +32,5 @@ service_log() { service_word log; }
 
 # Without a session there is no directory of ours to put the program in: node reads it from its input.
 service_look() {
-  ! command -v node >/dev/null 2>&1 || printf '%s\n' "$PROGRAM" | pm2_run - status "$NAMES"
+  ! command -v node >/dev/null 2>&1 || unpacked "$PROGRAM" | pm2_run - status "$NAMES"
 }
