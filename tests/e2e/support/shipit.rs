@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::process::{Signal, signal};
 
 /// No single run of a test takes longer; one that does hangs.
-const LONGEST: Duration = Duration::from_secs(240);
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// A place to run shipit in.
 #[derive(Clone, Debug)]
