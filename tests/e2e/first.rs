@@ -142,7 +142,7 @@ fn a_projects_own_ecosystem_file_is_made_safe() {
     bench.config.set("service.pm2.only", vec!["tiny".to_owned()]);
     // A directory that is physical once it is read: the classic way to stay on the first release for ever.
     let ecosystem = r#"module.exports = { apps: [
-        { name: "tiny", script: "server.js", cwd: __dirname, instances: 2, exec_mode: "cluster" },
+        { name: "tiny", script: "server.js", cwd: __dirname, instances: 2, exec_mode: "cluster", env_production: {} },
         { name: "other", script: "other.js" }] };"#;
     let app = |version| App::server(version).file("ecosystem.config.cjs", ecosystem);
     let first = bench.release(&app("v1"));
