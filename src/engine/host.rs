@@ -200,9 +200,7 @@ impl HostRun {
                         }
                         Reply::Why(why) => said.why = why,
                         Reply::Log(line) => said.log.push(line),
-                        progress @ (Reply::Note(_) | Reply::Warn(_) | Reply::Fact(..)) => {
-                            forward(&self.events, step, progress)
-                        }
+                        note @ Reply::Note(_) => forward(&self.events, step, note),
                         other => said.replies.push(other),
                     }
                 }

@@ -1,10 +1,8 @@
 //! One look at a service: a request, and whether the answer is what the config expects. Knows nothing of hosts.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
+use std::collections::BTreeMap;
 
 use crate::config::{Expect, Health};
 use crate::error::{Error, Result};
@@ -153,14 +151,15 @@ fn reason(error: &reqwest::Error) -> String {
     clean(&cause, 200)
 }
 
-/// Tries until `health.successes` looks in a row are good, for at most `limit`. The error is the last answer.
+/// Tries until `health.successes` looks in a row are good, for at most `health.within` or until `hopeless` says so after
+/// a bad one. The error is the last answer.
 pub(super) async fn until_healthy(
     look: &Look,
     url: &Url,
     health: &Health,
-    limit: Duration,
+    hopeless: impl Fn() -> bool,
 ) -> std::result::Result<(), String> {
-    let until = tokio::time::Instant::now() + limit;
+    let until = tokio::time::Instant::now() + health.within;
     let mut row = 0;
     loop {
         let last = match look.healthy(url, &health.expect).await {
@@ -172,6 +171,9 @@ pub(super) async fn until_healthy(
                 None
             }
             Err(why) => {
+                if hopeless() {
+                    return Err(why);
+                }
                 row = 0;
                 Some(why)
             }

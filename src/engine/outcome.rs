@@ -42,6 +42,7 @@ pub struct Outcome {
 pub(super) fn judge(
     verb: Verb,
     stage: &str,
+    path: &str,
     release: Option<String>,
     hosts: Vec<Ending>,
     error: Option<Error>,
@@ -76,7 +77,7 @@ pub(super) fn judge(
         ),
         5 => format!("not known on {}: a human must look", list(&unknown)),
         0 => match verb {
-            Verb::Deploy | Verb::Rollback => format!("{new} is live on {}", list(&released)),
+            Verb::Deploy | Verb::Rollback => format!("{new} is live on {} in {path}/current", list(&released)),
             Verb::Cleanup | Verb::Recover => "the live release was not touched".into(),
         },
         _ if !reverted.is_empty() && nothing_before => "nothing is live, as before".into(),
@@ -117,7 +118,7 @@ mod tests {
 
     fn code(states: &[HostState], error: Option<Error>) -> u8 {
         let hosts = states.iter().enumerate().map(|(i, state)| host(&format!("h{i}"), *state)).collect();
-        judge(Verb::Deploy, "production", Some("NEW".into()), hosts, error).code
+        judge(Verb::Deploy, "production", "/srv/blog", Some("NEW".into()), hosts, error).code
     }
 
     fn failed() -> Option<Error> {
@@ -140,7 +141,7 @@ mod tests {
     #[test]
     fn a_mixed_end_prints_both_ways_out() {
         let hosts = vec![host("a", HostState::Released), host("b", HostState::Reverted)];
-        let outcome = judge(Verb::Deploy, "production", Some("NEW".into()), hosts, failed());
+        let outcome = judge(Verb::Deploy, "production", "/srv/blog", Some("NEW".into()), hosts, failed());
         assert_eq!(
             outcome.hint,
             "forward: shipit rollback production NEW --host b\nor back: shipit rollback production OLD --host a"

@@ -63,7 +63,7 @@ pub(super) struct Run {
 /// Runs a plan to its end, whatever happens, and tells what production is like then.
 pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
     let config = &request.config;
-    let (verb, stage) = (request.plan.verb, config.stage.clone());
+    let (verb, stage, path) = (request.plan.verb, config.stage.clone(), config.path.clone());
     events.send(EventKind::Started {
         verb: verb.word(),
         app: config.app.clone(),
@@ -84,7 +84,7 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
     let failure = run.forward().await.err();
     let endings = takeback::conclude(&mut run, failure.as_ref()).await;
     let release = run.release.as_ref().map(|release| release.id.to_string());
-    judge(verb, &stage, release, endings, failure)
+    judge(verb, &stage, &path, release, endings, failure)
 }
 
 /// 16 hex digits that no other session has.

@@ -63,6 +63,6 @@ OLD=$(link_name "$T/old")
 list_group
 case $1 in
   activate | revert | record | prune) "$1" ;;
-  baseline | prepare | boot | watch | log) shift_job=$1; shift; "service_$shift_job" "$@" ;;
+  baseline | prepare | boot | health | watch | log) shift_job=$1; shift; "service_$shift_job" "$@" ;;
   *) exit 1 ;;
 esac

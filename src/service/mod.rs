@@ -4,6 +4,7 @@
 //! - `service_prepare`: reads the new release's own settings, before the switch
 //! - `service_boot`: the candidate on a spare port, before the switch
 //! - `service_activate`: makes the new release the running one, worker by worker, each proved before the next
+//! - `service_health`: the look from outside, taken from the host where it forwards no ports
 //! - `service_watch MS`: nothing restarts for that long
 //! - `service_revert`: by state: not worse than the baseline
 //! - `service_commit`: what has to be written down once it is final; must not fail a deploy

@@ -5,6 +5,10 @@ service_baseline() { :; }
 service_prepare() { :; }
 service_boot() { :; }
 service_activate() { :; }
+service_health() {
+  printf 'why this host forwards no ports, and without a service there is no node to look from it: set AllowTcpForwarding yes in its sshd_config, or health.from = "here"\n' >&8
+  return 1
+}
 service_watch() { sleep "$(((${1:-0} + 999) / 1000))"; }
 service_revert() { :; }
 service_commit() { :; }

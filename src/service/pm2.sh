@@ -25,6 +25,7 @@ service_baseline() {
 service_prepare() { service_word prepare; }
 service_boot() { service_word boot; }
 service_activate() { service_word activate; }
+service_health() { service_word health; }
 service_watch() { service_word watch "$1"; }
 service_revert() { service_word revert; }
 service_commit() { service_word commit; }

@@ -63,6 +63,14 @@ impl Transport {
         }
     }
 
+    /// Whether the host was seen to refuse a forward: asking for one succeeds all the same, its connections then fail.
+    pub fn forwards_nothing(&self) -> bool {
+        match self {
+            Transport::Ssh(ssh) => ssh.forwards_nothing(),
+            Transport::Local => false,
+        }
+    }
+
     /// What the connection's own log says last; empty where there is none.
     pub fn last_words(&self) -> String {
         match self {

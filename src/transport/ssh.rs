@@ -96,6 +96,10 @@ impl Ssh {
         Error::Connect { host: self.host.clone(), failure, detail, target: self.shown.clone() }
     }
 
+    pub(super) fn forwards_nothing(&self) -> bool {
+        std::fs::read_to_string(self.log(0)).is_ok_and(|log| log.contains("administratively prohibited"))
+    }
+
     pub(super) fn last_words(&self) -> String {
         let number = self.masters.lock().expect("no holder panics").len().saturating_sub(1);
         let log = std::fs::read_to_string(self.log(number)).unwrap_or_default();

@@ -52,12 +52,12 @@ function launch(def, port) {
   return candidate;
 }
 
-// The session ends the groups it finds listed, so a candidate does not outlive a driver that was killed.
+// The session ends the groups it finds listed by number and start time, so a candidate does not outlive a driver that was killed.
 function listGroup(pid, listed) {
   const file = path.join(DIR, 'groups', String(pid));
   try {
     if (!listed) fs.unlinkSync(file);
-    else if (fs.existsSync(path.dirname(file))) fs.writeFileSync(file, `${pid}\n`);
+    else if (fs.existsSync(path.dirname(file))) fs.writeFileSync(file, `${startOf(pid) || 0}\n`);
   } catch (error) {}
 }
 
@@ -143,5 +143,25 @@ async function boot() {
   for (const def of able) {
     stopIfAsked();
     await bootOne(def, health);
+  }
+}
+
+// The look that the client takes after the switch, for hosts that forward no ports to it: from here.
+async function health() {
+  const { health: look } = settings();
+  for (const def of readJson(path.join(DIR, 'apps.json')).filter(def => def.port && def.asks)) {
+    const until = clock() + look.within_ms;
+    const own = Object.assign({}, look, { path: def.asks });
+    let row = 0;
+    for (;;) {
+      const seen = await ask(def.port, own);
+      row = seen.fault ? 0 : row + 1;
+      if (row >= look.successes) {
+        if (look.assets) await checkAsset(def.port, own, seen.answer);
+        break;
+      }
+      if (clock() + look.interval_ms > until) throw new Failure(`${def.name}: ${seen.fault || 'too few good answers in a row'}`);
+      await sleep(look.interval_ms);
+    }
   }
 }

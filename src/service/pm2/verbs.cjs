@@ -63,7 +63,7 @@ async function log(arg) {
 }
 
 async function main(verb, arg) {
-  const verbs = { facts, baseline, prepare, boot, activate, watch, revert, commit, status, log };
+  const verbs = { facts, baseline, prepare, boot, health, activate, watch, revert, commit, status, log };
   if (!Object.prototype.hasOwnProperty.call(verbs, verb || '')) throw new Failure(`the PM2 driver has no verb ${verb}`);
   process.chdir(BASE);
   await verbs[verb](arg);
