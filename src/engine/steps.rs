@@ -363,6 +363,9 @@ async fn blame(host: &HostRun, id: &ReleaseId, error: &Error) {
 /// The switch: from here on the host takes itself back when it doesn't hear from us.
 pub(super) async fn activate(context: &Context<'_>, host: &mut HostRun) -> Result<String> {
     let release = context.release();
+    if host.session_over() {
+        return Err(host.lost("activate"));
+    }
     host.phase = Phase::Active;
     let limit = service::activate_limit(&release.service, &release.health)
         + service::revert_limit(&release.service, &release.health)

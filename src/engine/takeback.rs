@@ -67,6 +67,11 @@ struct Way<'a> {
 async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
     let (state, mut detail) = match host.phase.clone() {
         Phase::Closed => (HostState::Untouched, String::new()),
+        // Its lock and its notes are left: a new session clears them away.
+        Phase::Idle if host.session_over() => match ask_again(way, host).await {
+            (HostState::Reverted, detail) => (HostState::Untouched, detail),
+            other => other,
+        },
         Phase::Idle => {
             host.end_session().await;
             (HostState::Untouched, String::new())

@@ -66,8 +66,8 @@ done || fail "a shared file can't be linked"
 if [ -n "$GROUP_NAME" ]; then chgrp -R "$GROUP_NAME" "$STAGE/tree" || fail "the group $GROUP_NAME can't be given"; fi
 # In a home that two accounts share, either may clean up what the other shipped.
 if [ "$(umask)" = 0002 ]; then
-  find "$STAGE/tree" -type d -exec chmod g+w {} + && sed 's/^d \(..\)5/d \17/' "$STAGE/manifest" >"$STAGE/shared" &&
-    mv "$STAGE/shared" "$STAGE/manifest" || fail "directories can't be made writable for the group"
+  { find "$STAGE/tree" -type d -exec chmod g+w {} + && sed 's/^d \(..\)5/d \17/' "$STAGE/manifest" >"$STAGE/shared" &&
+    mv "$STAGE/shared" "$STAGE/manifest"; } || fail "directories can't be made writable for the group"
 fi
 
 sync_tree "$STAGE"
