@@ -205,6 +205,12 @@ impl HostRun {
                     }
                 }
             };
+            let over = async {
+                match &self.session {
+                    Some(session) => session.over().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::pin!(sending, reading);
             tokio::select! {
                 sent = &mut sending => {
@@ -212,6 +218,8 @@ impl HostRun {
                     reading.await;
                 }
                 () = &mut reading => {}
+                // A session that is over has ended its side channels; what they would say now means nothing.
+                () = over => return Err(self.lost(step)),
             }
         }
         if said.code.is_none() && said.why.is_empty() {
@@ -232,6 +240,11 @@ impl HostRun {
         }
         self.tell_log("the app's own log", said.log.clone());
         Err(self.failed(step, if said.why.is_empty() { format!("{job} failed") } else { said.why }))
+    }
+
+    /// Whether the session ended by itself.
+    pub fn session_over(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_over)
     }
 
     /// A failure of this host.

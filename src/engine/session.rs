@@ -31,6 +31,7 @@ pub struct Session {
     stdin: Arc<Mutex<Option<Stdin>>>,
     answers: mpsc::UnboundedReceiver<Reply>,
     pongs: watch::Receiver<Option<Instant>>,
+    over: watch::Receiver<bool>,
     pinger: JoinHandle<()>,
     silence: Duration,
     /// The last log lines that the host sent with a failure.
@@ -70,6 +71,7 @@ impl Session {
         let stdin = Arc::new(Mutex::new(running.stdin.take()));
         let (to, answers) = mpsc::unbounded_channel();
         let (ponged, pongs) = watch::channel(None);
+        let (ended, over) = watch::channel(false);
         let every = (silence / 5).clamp(Duration::from_millis(400), Duration::from_secs(3));
         let pinger = tokio::spawn(ping(Arc::clone(&stdin), every));
         tokio::spawn(async move {
@@ -86,8 +88,9 @@ impl Session {
                     }
                 }
             }
+            ended.send_replace(true);
         });
-        Ok(Opening::Idle(Session { stdin, answers, pongs, pinger, silence, log: Vec::new() }, Box::new(facts)))
+        Ok(Opening::Idle(Session { stdin, answers, pongs, over, pinger, silence, log: Vec::new() }, Box::new(facts)))
     }
 
     /// Sends a word. A session that is gone shows in the answer that does not come.
@@ -130,6 +133,17 @@ impl Session {
         matches!(tokio::time::timeout(limit, answered).await, Ok(Ok(_)))
     }
 
+    /// Whether the channel has ended.
+    pub fn is_over(&self) -> bool {
+        *self.over.borrow()
+    }
+
+    /// Waits until the channel ends.
+    pub async fn over(&self) {
+        // The sender goes only after it has said so.
+        let _ = self.over.clone().wait_for(|over| *over).await;
+    }
+
     /// End of input: the host puts back what was live and frees the lock. Its answers can still be read.
     pub async fn let_go(&mut self) {
         self.pinger.abort();
@@ -167,7 +181,7 @@ pub(super) fn forward(events: &Events, step: &'static str, reply: Reply) {
         Reply::Log(line) => events.send(EventKind::Output { step, line }),
         Reply::Warn(text) => events.warn(text),
         Reply::Removed(release) => events.send(EventKind::StepNote { step, text: format!("removed {release}") }),
-        Reply::Fact(key, value) if key == "warn" || key == "before" => events.warn(value),
+        Reply::Fact(key, value) if key == "warn" => events.warn(value),
         _ => {}
     }
 }

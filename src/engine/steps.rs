@@ -283,7 +283,10 @@ pub(super) async fn receive(run: &mut Run) -> Result<()> {
         if said.code != Some(0) {
             return Err(host.failed("receive", said.why));
         }
-        host.job("prepare", "", "receive", Duration::from_secs(60)).await?;
+        if let Err(error) = host.job("prepare", "", "receive", Duration::from_secs(60)).await {
+            blame(host, &release.id, &error).await;
+            return Err(error);
+        }
         Ok(format!("{} sent, every file verified", bytes(total)))
     })
     .await
@@ -344,17 +347,25 @@ pub(super) async fn boot_test(context: &Context<'_>, host: &mut HostRun) -> Resu
     match host.job("boot", "", "boot_test", limit).await {
         Ok(_) => Ok("started, answered, stopped".into()),
         Err(error) => {
-            if let Error::Step { why, .. } = &error {
-                host.mark(&release.id, State::Failed, &format!("boot test: {why}")).await;
-            }
+            blame(host, &release.id, &error).await;
             Err(error)
         }
+    }
+}
+
+/// Writes down that a release failed before it was switched to.
+async fn blame(host: &HostRun, id: &ReleaseId, error: &Error) {
+    if let Error::Step { step, why, .. } = error {
+        host.mark(id, State::Failed, &format!("{step}: {why}")).await;
     }
 }
 
 /// The switch: from here on the host takes itself back when it doesn't hear from us.
 pub(super) async fn activate(context: &Context<'_>, host: &mut HostRun) -> Result<String> {
     let release = context.release();
+    if host.session_over() {
+        return Err(host.lost("activate"));
+    }
     host.phase = Phase::Active;
     let limit = service::activate_limit(&release.service, &release.health)
         + service::revert_limit(&release.service, &release.health)

@@ -12,7 +12,7 @@ use super::run::{Release, Run, state_detail};
 use crate::error::Error;
 use crate::event::{EventKind, HostState};
 use crate::release::State;
-use crate::remote::Reply;
+use crate::remote::{Facts, Reply};
 use crate::service;
 
 /// How long a host is asked again after its link was lost, beside the time its own revert may take.
@@ -67,6 +67,11 @@ struct Way<'a> {
 async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
     let (state, mut detail) = match host.phase.clone() {
         Phase::Closed => (HostState::Untouched, String::new()),
+        // Its lock and its notes are left: a new session clears them away.
+        Phase::Idle if host.session_over() => match ask_again(way, host).await {
+            (HostState::Reverted, detail) => (HostState::Untouched, detail),
+            other => other,
+        },
         Phase::Idle => {
             host.end_session().await;
             (HostState::Untouched, String::new())
@@ -83,11 +88,11 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
     host.end().await;
     let previous = host.facts.current().map(str::to_owned);
     let release = way.release.map(|release| release.id.to_string()).unwrap_or_default();
-    let unhealthy = host.facts.value("health").filter(|health| !matches!(*health, "ok" | "none"));
     if state == HostState::Reverted
-        && let Some(health) = unhealthy
+        && previous.is_some()
+        && let Some(ill) = ill_before(&host.facts)
     {
-        detail = format!("it was not healthy before either: {health}");
+        detail = format!("it was not healthy before either: {ill}");
     }
     let told = state_detail(state, &release, previous.as_deref());
     let told = if detail.is_empty() { told } else { format!("{told}; {detail}") };
@@ -95,6 +100,16 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
         host.events.send(EventKind::HostEnded { state, detail: told });
     }
     Ending { host: host.host.name.clone(), state, previous, detail }
+}
+
+/// What was wrong with the live release before this run, by the baseline.
+fn ill_before(facts: &Facts) -> Option<String> {
+    let service = facts.value("service").unwrap_or_default();
+    let health = facts.value("health").filter(|health| !matches!(*health, "ok" | "none"));
+    if service.starts_with("absent") {
+        return Some("its service did not run".into());
+    }
+    health.map(str::to_owned).or_else(|| service.strip_prefix("broken").map(|why| why.trim().to_owned()))
 }
 
 /// The longest a host may take from being told to having put everything back: the worker in flight, then the revert.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::release::{ReleaseId, State};
 use crate::remote::Facts;
-use crate::text::clean;
+use crate::text::{clean, list};
 
 /// What the user asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +58,23 @@ pub(super) fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> 
                 .filter(|id| hosts.iter().all(|(_, facts)| facts.dirs.contains(id) && facts.state(id) == State::Good))
                 .collect();
             good.sort_unstable_by(|a, b| b.cmp(a));
+            // Those that are never chosen by themselves, but may be named.
+            let mut others: Vec<&str> = first
+                .dirs
+                .iter()
+                .filter(|id| {
+                    matches!(first.state(id), State::Withdrawn | State::Unproven) && current.as_ref() != Some(id)
+                })
+                .map(ReleaseId::as_str)
+                .collect();
+            others.sort_unstable();
+            let named = match others.as_slice() {
+                [] => String::new(),
+                some => format!("; not chosen by itself, but it may be named: {}", list(some)),
+            };
             good.get(steps.saturating_sub(1)).map(|id| (*id).clone()).ok_or_else(|| {
                 none(match good.len() {
-                    0 => "there is no earlier good release to go back to".into(),
+                    0 => format!("there is no earlier good release to go back to{named}"),
                     n => format!(
                         "there {} only {n} earlier good release{}",
                         if n == 1 { "is" } else { "are" },

@@ -28,11 +28,12 @@ revert() {
   swap_back || why "current can't be put back" || return 1
   service_revert || return 1
   cause=$(cat "$T/cause" 2>/dev/null) || cause=
-  case $cause in
-    '') set_state "$NEW" unproven "put back: the client was not heard any more" ;;
-    cancel*) set_state "$NEW" unproven "put back: ${cause#cancel }" ;;
-    *) set_state "$NEW" failed "$cause" ;;
-  esac
+  # What a rollback would have made live again has been proved before: an end without a cause takes nothing from it.
+  if [ -n "$cause" ]; then
+    set_state "$NEW" failed "$cause"
+  elif [ ! -e "$T/known" ]; then
+    set_state "$NEW" unproven "put back: cancelled, or the client was not heard any more"
+  fi
   rm -f .shipit/pending && sync_dir .shipit
 }
 

@@ -65,7 +65,10 @@ done || fail "a shared file can't be linked"
 
 if [ -n "$GROUP_NAME" ]; then chgrp -R "$GROUP_NAME" "$STAGE/tree" || fail "the group $GROUP_NAME can't be given"; fi
 # In a home that two accounts share, either may clean up what the other shipped.
-if [ "$(umask)" = 0002 ]; then find "$STAGE/tree" -type d -exec chmod g+w {} +; fi
+if [ "$(umask)" = 0002 ]; then
+  { find "$STAGE/tree" -type d -exec chmod g+w {} + && sed 's/^d \(..\)5/d \17/' "$STAGE/manifest" >"$STAGE/shared" &&
+    mv "$STAGE/shared" "$STAGE/manifest"; } || fail "directories can't be made writable for the group"
+fi
 
 sync_tree "$STAGE"
 if ! lock_mine || [ -e "$T/stop" ]; then fail "the lock was lost"; fi
@@ -73,6 +76,6 @@ if ! lock_mine || [ -e "$T/stop" ]; then fail "the lock was lost"; fi
   set_state "$NEW" unproven "never activated" && mv "$STAGE/tree" "releases/$NEW"; } || fail "the release can't be named"
 sync_dir releases
 rm -rf "$STAGE"
-printf '%s\n' "$SETTINGS" >"$T/service.json" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new" ||
+{ printf '%s\n' "$SETTINGS" >"$T/service.json" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; } ||
   fail "the switch can't be prepared"
 say "done 0"

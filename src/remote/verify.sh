@@ -19,7 +19,7 @@ verify_tree() (
   sed -n '/\\/!s|^f [0-7]* [0-9]* \([0-9a-f]*\) \(.*\)$|\1  ./\2|p' "$2" >"$sums"
   [ ! -s "$sums" ] || sha256sum -c "$sums" 2>/dev/null | sed -n '/: OK$/!{s|^\./||;s|: FAILED.*||;s|^|bad |;p;}'
   rm -f "$sums"
-  grep '^[dl] \|^f .*\\' "$2" | while IFS= read -r line; do
+  grep -e '^[dl] ' -e '^f .*[\]' "$2" | while IFS= read -r line; do
     kind=${line%% *} path=${line#* * * * }
     case $kind in
       d) unescape "$path"; [ -d "./$NAME" ] || printf 'bad %s\n' "$path" ;;
