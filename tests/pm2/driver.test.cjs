@@ -4,7 +4,7 @@ const assert = require('node:assert');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test, before, after, describe } = require('node:test');
-const { World, until } = require('./world.cjs');
+const { World, SERVERS, until } = require('./world.cjs');
 
 const pidsOf = workers => workers.map(worker => worker.pid);
 const same = (workers, release) => workers.every(worker => worker.status === 'online' && worker.release === release);
@@ -111,11 +111,12 @@ describe('a cluster of two, in a folder with an odd name', () => {
     assert.strictEqual((await active).code, 2);
     fs.unlinkSync(path.join(world.dir, 'stop'));
     assert.strictEqual(world.list('web')[1].pid, live[1].pid);
-    ['live.json', 'apps.json'].forEach(name => fs.unlinkSync(path.join(world.dir, name)));
+    ['live.json', 'apps.json', 'service.json'].forEach(name => fs.unlinkSync(path.join(world.dir, name)));
     const back = await world.revert('C');
     assert.strictEqual(back.code, 0, back.all);
     assert.ok(same(world.list('web'), 'B'));
     assert.strictEqual(world.list('web')[1].pid, live[1].pid);
+    world.settings();
   });
 
   test("PM2's lock, held by somebody else, is waited out", async () => {
@@ -149,6 +150,16 @@ describe('a cluster of two, in a folder with an odd name', () => {
   });
 
   test('a live release that is broken: a bad deploy restores that, a good one mends it', async () => {
+    world.file('C', 'server.js', SERVERS.cyclic);
+    world.pm2('restart', 'web');
+    const told = world.list('web').map(worker => worker.restarts);
+    await until(() => world.list('web').every((worker, i) => worker.restarts >= told[i] + 2), 'two rounds of its cycle', 30000);
+    const restless = await world.drive('baseline', 'X');
+    assert.match(restless.fact[0], /service broken worker \d+ (keeps restarting|is launching|is stopped)/);
+    world.release('Y', 'exits');
+    assert.strictEqual((await world.deploy('Y')).code, 1);
+    const undone = await world.revert('Y');
+    assert.deepStrictEqual([undone.code, undone.fact], [0, ['before unhealthy']], undone.all);
     world.file('C', 'server.js', 'throw new Error("broken on the host")');
     world.pm2('restart', 'web');
     await until(() => world.list('web').every(worker => worker.status === 'errored'), 'errored workers');

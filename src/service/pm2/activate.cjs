@@ -65,9 +65,8 @@ async function activateOne(def, health, before, live) {
       if (!first) {
         stopIfAsked();
         const was = before.find(w => w.id === worker.id);
-        worker = workersOf(await jlist(), def.name).find(w => w.id === worker.id) || worker;
         // One that restarts by itself is broken already; nothing is lost by stopping it first.
-        want = await renew(worker, def.app, !was || was.restarts === worker.restarts, stopIfAsked);
+        want = await renew(worker, def.app, !was || (was.steady && was.restarts === worker.restarts), stopIfAsked);
       }
       const proved = await prove(def.name, worker.id, Object.assign(want, { release: NEW, port: def.port, health: look }));
       live.workers.push({ name: def.name, id: proved.id, pid: proved.pid, start: proved.start, restarts: proved.restarts, total: workers.length, index: i });
