@@ -33,5 +33,5 @@ pub mod engine; // hosts, sessions, barriers, verification, cancel
 pub mod report; // plain, json: events to people and programs
 
 // verbs
+pub mod cli; // the command line as data
 pub mod command; // one file per verb
-pub mod cli; // the command line

@@ -57,14 +57,18 @@ fn a_boot_test_finds_what_never_answers_well() {
 fn taken_back(bads: &[Bad], flags: &[&str]) {
     // Longer than the slowest of the crashes.
     let (bench, good) = live("4s");
+    taken_back_from(&bench, &good, bads, flags);
+}
+
+fn taken_back_from(bench: &Bench, good: &str, bads: &[Bad], flags: &[&str]) {
     let host = bench.host();
     for bad in bads {
         let output = bench.deploy(&App::bad("bad", *bad), flags);
         // A release without its own server never has to leave this machine.
         let early = *bad == Bad::NoServer || (*bad == Bad::ExitsSoon && flags.is_empty());
         assert!(output.code == Some(4) || (early && output.code == Some(1)), "{bad:?}\n{output}");
-        host.assert_live(&Live::Old(good.clone()), 2);
-        assert_marked_failed(&bench, &good);
+        host.assert_live(&Live::Old(good.to_owned()), 2);
+        assert_marked_failed(bench, good);
     }
     // What failed is never a target, by default or by name.
     bench.run("rollback", &[]).expect(1);
@@ -72,7 +76,7 @@ fn taken_back(bads: &[Bad], flags: &[&str]) {
     if newest != good {
         bench.run("rollback", &[&newest]).expect(1).says(&["failed"]);
     }
-    host.assert_live(&Live::Old(good), 2);
+    host.assert_live(&Live::Old(good.to_owned()), 2);
 }
 
 #[test]
@@ -82,7 +86,15 @@ fn without_a_boot_test_what_ends_at_once_is_taken_back() {
 
 #[test]
 fn without_a_boot_test_what_never_listens_is_taken_back() {
-    taken_back(&[Bad::ForeignAddress, Bad::NeverListens, Bad::ListensLate], &["--no-boot-test"]);
+    taken_back(&[Bad::ForeignAddress, Bad::NeverListens], &["--no-boot-test"]);
+}
+
+#[test]
+fn without_a_boot_test_what_listens_too_late_is_taken_back() {
+    let (mut bench, good) = live("1s");
+    // Together less than the five seconds that it takes.
+    bench.config.set("service.pm2.listen_timeout", "1s").set("health.within", "3s");
+    taken_back_from(&bench, &good, &[Bad::ListensLate], &["--no-boot-test"]);
 }
 
 #[test]

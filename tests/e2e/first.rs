@@ -63,7 +63,7 @@ fn files_go_live_over_ssh_and_back() {
     site.assert_invariant(&Live::New(first.clone()));
     assert!(site.read("index.html").contains("v1"));
     assert_eq!(bench.state(&second), "withdrawn", "what was rolled back from is never chosen again by itself");
-    bench.run("rollback", &[]).expect(1).says(&[&second]);
+    bench.run("rollback", &[]).expect(1).says(&["no earlier good release", "shipit releases"]);
     site.assert_invariant(&Live::Old(first));
     bench.run("rollback", &[&second]).expect(0);
     site.assert_invariant(&Live::New(second));
@@ -142,28 +142,44 @@ fn a_projects_own_ecosystem_file_is_made_safe() {
     bench.config.set("service.pm2.only", vec!["tiny".to_owned()]);
     // A directory that is physical once it is read: the classic way to stay on the first release for ever.
     let ecosystem = r#"module.exports = { apps: [
-        { name: "tiny", script: "server.js", cwd: __dirname, instances: 2, exec_mode: "cluster", env_production: {} },
+        { name: "tiny", script: "server.js", cwd: __dirname, instances: 2, exec_mode: "cluster",
+          env: { WORD: "plain" }, env_production: { WORD: "chosen" } },
         { name: "other", script: "other.js" }] };"#;
     let app = |version| App::server(version).file("ecosystem.config.cjs", ecosystem);
     let first = bench.release(&app("v1"));
     bench.host().assert_live(&Live::New(first), 2);
     let second = bench.release(&app("v2"));
     bench.host().assert_live(&Live::New(second), 2);
-    assert!(bench.host().pm2.as_ref().unwrap().workers("other").is_empty(), "only what was asked for is started");
+    let pm2 = bench.host().pm2.as_ref().unwrap();
+    assert!(pm2.workers("other").is_empty(), "only what was asked for is started");
+    let listed = String::from_utf8(pm2.run(&["-s", "jlist"]).stdout).unwrap();
+    assert!(listed.contains(r#""WORD":"chosen""#), "{listed}");
+}
+
+fn goes_live(make: Make) {
+    let bench = make.bench();
+    let id = bench.release(&App::server("v1"));
+    bench.host().assert_live(&Live::New(id), 1);
 }
 
 #[test]
-fn hosts_and_connections_with_less_are_good_enough() {
-    for make in [
-        Make::pm2(1).without("zstd"),
-        Make::pm2(1).sshd("MaxSessions 1"),
-        Make::pm2(1).sshd("AllowTcpForwarding no"),
-        Make::pm2(1).sshd("Banner /etc/passwd"),
-    ] {
-        let bench = make.bench();
-        let id = bench.release(&App::server("v1"));
-        bench.host().assert_live(&Live::New(id), 1);
-    }
+fn a_host_without_zstd_is_good_enough() {
+    goes_live(Make::pm2(1).without("zstd"));
+}
+
+#[test]
+fn a_connection_of_one_channel_is_good_enough() {
+    goes_live(Make::pm2(1).sshd("MaxSessions 1"));
+}
+
+#[test]
+fn a_connection_without_forwarding_is_good_enough() {
+    goes_live(Make::pm2(1).sshd("AllowTcpForwarding no"));
+}
+
+#[test]
+fn a_banner_is_no_answer() {
+    goes_live(Make::pm2(1).sshd("Banner /etc/passwd"));
 }
 
 #[test]

@@ -89,10 +89,10 @@ fn one_that_is_unreachable_or_locked_stops_all() {
 #[test]
 fn a_commit_that_one_host_never_hears_is_mixed_and_said() {
     let (mut bench, old) = three();
-    bench.config.set("health.timeout", "10s").set("health.within", "30s");
+    bench.config.set("health.timeout", "15s").set("health.within", "30s");
     // On b every byte needs this long, so that the commit is on its way there when the others have it.
-    let b = &bench.hosts[1];
     let run = bench.start(&App::server("v2"), &[]);
+    let b = &bench.hosts[1];
     run.wait_for("verify", |event| event.is("step_started", "verify"));
     b.proxy().delay(Duration::from_secs(1));
     let release = run.wait_for("its name", |event| event.kind() == "release").text("release").to_owned();

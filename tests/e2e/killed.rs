@@ -175,8 +175,9 @@ fn the_session_on_the_host_is_killed_and_the_client_mends_it() {
         run.wait_for(step, |event| event.is("step_started", step));
         signal(session(&bench), Signal::Kill);
         let output = run.finish();
-        let code = if step == "boot_test" { 1 } else { 4 };
-        assert_eq!(output.code, Some(code), "killed in {step}\n{output}");
+        // Where the session dies before the switch, the client may learn of it only when it asks for the switch.
+        let early = step == "boot_test" && output.code == Some(1);
+        assert!(early || output.code == Some(4), "killed in {step}\n{output}");
         bench.host().settles_to(&Live::Old(old.clone()), 2, SERVICE);
     }
 }

@@ -39,6 +39,7 @@ fn bench() -> Bench {
     }
     bench.config.set("build.preset", "next").set("health.path", "/api/health").set("health.expect.json.status", "ok");
     bench.config.set("build.env.NEXT_TELEMETRY_DISABLED", "1").set("rollout.silence", "15s");
+    bench.hosts[0].health = "/api/health";
     bench.hosts[0].site.written = vec![".next/cache", ".next/server", "apps/web/.next/cache", "apps/web/.next/server"];
     bench
 }

@@ -102,4 +102,6 @@ fn an_offline_dry_run_connects_to_nobody() {
     let before = connections();
     planned(&bench.run("deploy", &["-n", "--offline"]).expect(0));
     assert_eq!(connections(), before);
+    planned(&bench.run("deploy", &["-n"]).expect(0));
+    assert!(connections() > before, "the log does tell");
 }

@@ -24,24 +24,36 @@ fn link_goes_back(bench: &Bench, old: &str) {
     });
 }
 
-#[test]
-fn a_link_that_stays_dead() {
-    let (bench, mut old) = live();
+fn the_link_dies_in(step: &str, code: i32) {
+    let (bench, old) = live();
     let proxy = bench.host().proxy();
-    for (step, code) in [("boot_test", 1), ("activate", 5), ("verify", 5)] {
-        let run = bench.start(&App::server("v1"), &[]);
-        run.wait_for(step, |event| event.is("step_started", step));
-        proxy.freeze();
-        // Before the switch there is nothing to put back; the lock tells when the host has given up.
-        link_goes_back(&bench, &old);
-        bench.host().settles_to(&Live::Old(old.clone()), 2, SILENCE + SERVICE);
-        let output = run.finish();
-        assert_eq!(output.code, Some(code), "frozen in {step}\n{output}");
-        proxy.cut();
-        proxy.thaw();
-        old = bench.release(&App::server("v2"));
-        bench.host().assert_live(&Live::New(old.clone()), 2);
-    }
+    let run = bench.start(&App::server("v1"), &[]);
+    run.wait_for(step, |event| event.is("step_started", step));
+    proxy.freeze();
+    // Before the switch there is nothing to put back; the lock tells when the host has given up.
+    link_goes_back(&bench, &old);
+    bench.host().settles_to(&Live::Old(old), 2, SILENCE + SERVICE);
+    let output = run.finish();
+    assert_eq!(output.code, Some(code), "frozen in {step}\n{output}");
+    proxy.cut();
+    proxy.thaw();
+    let new = bench.release(&App::server("v2"));
+    bench.host().assert_live(&Live::New(new), 2);
+}
+
+#[test]
+fn a_link_that_dies_for_good_before_the_switch() {
+    the_link_dies_in("boot_test", 1);
+}
+
+#[test]
+fn a_link_that_dies_for_good_in_the_switch() {
+    the_link_dies_in("activate", 5);
+}
+
+#[test]
+fn a_link_that_dies_for_good_after_the_switch() {
+    the_link_dies_in("verify", 5);
 }
 
 #[test]

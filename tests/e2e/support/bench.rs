@@ -32,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) site: Site,
     /// What the app listens on.
     pub(crate) port: u16,
+    /// Where it tells how it is: status 200 and `"ok"`.
+    pub(crate) health: &'static str,
 }
 
 /// A project with its hosts.
@@ -152,7 +154,7 @@ impl Make {
         }
         let sshd = Sshd::start(&place.join("sshd"), identity, &[&account, &Account::b()], &options);
         let proxy = self.proxy.then(|| Proxy::start(sshd.port));
-        Host { name, account, pm2, proxy, sshd, site: Site::new(&path, &dir), port }
+        Host { name, account, pm2, proxy, sshd, site: Site::new(&path, &dir), port, health: "/health" }
     }
 }
 
@@ -217,7 +219,7 @@ impl Host {
         if let Some(worker) = found.iter().find(|worker| !is_well(worker)) {
             return Err(format!("a worker is not well on {id}: {worker:?}"));
         }
-        match self.get("/health") {
+        match self.get(self.health) {
             (200, body) if body.contains("\"ok\"") => Ok(()),
             other => Err(format!("health: {other:?}")),
         }

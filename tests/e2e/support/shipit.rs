@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::process::{Signal, signal};
 
-/// No single run of a test takes longer; one that does hangs.
-const LONGEST: Duration = Duration::from_secs(240);
+/// No single run of a test takes longer; one that does hangs. A host that is never heard again is asked for minutes.
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// A place to run shipit in.
 #[derive(Clone, Debug)]

@@ -21,6 +21,9 @@ pub(crate) fn verify(base: &Path, id: &str, written: &[&str]) -> Result<(), Stri
         let entry = Entry::parse(line).ok_or_else(|| format!("manifest line: {}", String::from_utf8_lossy(line)))?;
         listed.insert(entry.path.clone(), entry);
     }
+    // In a home that accounts share by their group, directories are the group's too, so that either can clean up.
+    let home = fs::metadata(base).map_err(|e| e.to_string())?;
+    let shared_home = home.mode() & 0o020 != 0;
     let mut seen = BTreeSet::new();
     let mut shared = Vec::new();
     for found in WalkDir::new(&root).min_depth(1) {
@@ -34,7 +37,7 @@ pub(crate) fn verify(base: &Path, id: &str, written: &[&str]) -> Result<(), Stri
             continue;
         }
         let entry = listed.get(&path).ok_or_else(|| format!("{id}: {path:?} is in no manifest"))?;
-        entry.check(&root).map_err(|why| format!("{id}: {path:?}: {why}"))?;
+        entry.check(&root, shared_home).map_err(|why| format!("{id}: {path:?}: {why}"))?;
         seen.insert(path);
     }
     let missing = listed.keys().find(|path| {
@@ -71,11 +74,11 @@ impl Entry {
         Some(Entry { kind, mode, size, hash, path, target })
     }
 
-    fn check(&self, root: &Path) -> Result<(), String> {
+    fn check(&self, root: &Path, shared_home: bool) -> Result<(), String> {
         let file = root.join(&self.path);
         let meta = fs::symlink_metadata(&file).map_err(|e| e.to_string())?;
-        // The set-group-id bit comes from the directory above, where accounts share a deploy path.
-        let mode = meta.mode() & 0o5777;
+        // The set-group-id bit comes from the directory above.
+        let mode = meta.mode() & if shared_home && self.kind == b'd' { 0o5757 } else { 0o5777 };
         match self.kind {
             b'l' => {
                 let target = fs::read_link(&file).map_err(|e| format!("should be a link: {e}"))?;
