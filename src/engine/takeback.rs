@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::host::{Begun, HostRun, Phase, goodbye};
 use super::outcome::Ending;
 use super::run::{Release, Run, state_detail};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::event::{EventKind, HostState};
 use crate::release::State;
 use crate::remote::{Facts, Reply};
@@ -23,6 +23,7 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
     let context = Way {
         cancelled: matches!(failure, Some(Error::Cancelled)),
         why: failure.map(ToString::to_string),
+        failure,
         release: run.release.as_ref(),
         config: &run.request.config,
         keep: run.request.keep,
@@ -58,6 +59,7 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
 struct Way<'a> {
     cancelled: bool,
     why: Option<String>,
+    failure: Option<&'a Error>,
     release: Option<&'a Release>,
     config: &'a crate::config::Config,
     keep: usize,
@@ -67,11 +69,15 @@ struct Way<'a> {
 async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
     let (state, mut detail) = match host.phase.clone() {
         Phase::Closed => (HostState::Untouched, String::new()),
-        // Its lock and its notes are left: a new session clears them away.
-        Phase::Idle if host.session_over() => match ask_again(way, host).await {
-            (HostState::Reverted, detail) => (HostState::Untouched, detail),
-            other => other,
-        },
+        // Nothing was switched, that is certain. Its lock and notes may be left: a new session clears them away, now
+        // if it can be had, else at the next contact.
+        Phase::Idle
+            if host.session_over() || matches!(way.failure, Some(Error::Lost { .. } | Error::Connect { .. })) =>
+        {
+            host.session = None;
+            let _ = try_again(way, host).await;
+            (HostState::Untouched, String::new())
+        }
         Phase::Idle => {
             host.end_session().await;
             (HostState::Untouched, String::new())
@@ -161,6 +167,16 @@ async fn blame(way: &Way<'_>, host: &HostRun) {
     }
 }
 
+/// A new session over a fresh connection. Bounded by ssh's own limits.
+async fn try_again(way: &Way<'_>, host: &mut HostRun) -> Result<Begun> {
+    if let Some(transport) = host.transport.take() {
+        transport.close().await;
+    }
+    host.connect(way.config, way.terminal).await?;
+    host.home.token = super::run::token();
+    host.begin(way.config, way.keep, "").await
+}
+
 /// A fresh connection and a new session: it waits until the old one has come to its end, finishes what that one left,
 /// and tells what is live. That decides.
 async fn ask_again(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
@@ -171,16 +187,7 @@ async fn ask_again(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     let mut last = String::new();
     host.events.warn("the connection was lost; asking again over a new one");
     while Instant::now() < until {
-        if let Some(transport) = host.transport.take() {
-            transport.close().await;
-        }
-        // A dead link must not eat the whole time: each try is bounded by ssh's own limits.
-        let tried = async {
-            host.connect(way.config, way.terminal).await?;
-            host.home.token = super::run::token();
-            host.begin(way.config, way.keep, "").await
-        };
-        match tried.await {
+        match try_again(way, host).await {
             Ok(Begun::Idle) => {
                 let current = host.facts.current().map(str::to_owned);
                 let answer = if wanted.is_some() && current == wanted && wanted != before {
