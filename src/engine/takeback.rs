@@ -22,7 +22,6 @@ const AGAIN: Duration = Duration::from_secs(45);
 pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Ending> {
     let context = Way {
         cancelled: matches!(failure, Some(Error::Cancelled)),
-        why: failure.map(ToString::to_string),
         failure,
         release: run.release.as_ref(),
         config: &run.request.config,
@@ -49,6 +48,7 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
                 state: if switched { HostState::Unknown } else { HostState::Untouched },
                 previous: host.facts.current().map(str::to_owned),
                 detail: "not listened to any more".into(),
+                proved: false,
             })
             .collect();
     }
@@ -58,7 +58,6 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
 /// What the way back has to know.
 struct Way<'a> {
     cancelled: bool,
-    why: Option<String>,
     failure: Option<&'a Error>,
     release: Option<&'a Release>,
     config: &'a crate::config::Config,
@@ -91,6 +90,7 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
         Phase::Stuck(why) => (HostState::Unknown, why),
         Phase::Committing | Phase::Lost => ask_again(way, host).await,
     };
+    let proved = host.session.as_ref().is_none_or(|session| session.doubt.is_none());
     host.end().await;
     let previous = host.facts.current().map(str::to_owned);
     let release = way.release.map(|release| release.id.to_string()).unwrap_or_default();
@@ -102,10 +102,10 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
     }
     let told = state_detail(state, &release, previous.as_deref());
     let told = if detail.is_empty() { told } else { format!("{told}; {detail}") };
-    if way.why.is_some() || state != HostState::Untouched {
+    if way.failure.is_some() || state != HostState::Untouched {
         host.events.send(EventKind::HostEnded { state, detail: told });
     }
-    Ending { host: host.host.name.clone(), state, previous, detail }
+    Ending { host: host.host.name.clone(), state, previous, detail, proved }
 }
 
 /// What was wrong with the live release before this run, by the baseline.
@@ -162,8 +162,12 @@ async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
 
 /// Writes down why the release failed, while the session still holds the lock.
 async fn blame(way: &Way<'_>, host: &HostRun) {
-    if let (Some(release), Some(why), false) = (way.release, &way.why, way.cancelled) {
-        host.mark(&release.id, State::Failed, why).await;
+    if let (Some(release), Some(failure), false) = (way.release, way.failure, way.cancelled) {
+        let why = match failure {
+            Error::Step { host: there, step, why } if *there == host.host.name => format!("{step}: {why}"),
+            other => other.to_string(),
+        };
+        host.mark(&release.id, State::Failed, &why).await;
     }
 }
 

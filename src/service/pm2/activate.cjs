@@ -38,12 +38,15 @@ async function start(app, tag) {
 }
 
 function label(worker, index, total) {
-  return `worker ${index + 1} of ${total} (pid ${worker.pid})`;
+  return `worker ${index + 1} of ${total}${worker.pid ? ` (pid ${worker.pid})` : ''}`;
 }
 
 function tell(proved, index, total, release, what) {
   note(`${label(proved, index, total)} runs ${release}${what ? ` and ${what}` : ''}`);
-  if (proved.doubt) note(`not provable here: ${proved.doubt}`);
+  if (proved.doubt) {
+    note(`not provable here: ${proved.doubt}`);
+    fact('doubt', proved.doubt);
+  }
 }
 
 async function activateOne(def, health, before, live) {
