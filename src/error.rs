@@ -114,6 +114,15 @@ pub enum Error {
         /// The stage, for the hint's command.
         stage: String,
     },
+    /// A lock that was to be removed belongs to a run that is seen to go on.
+    Running {
+        /// The host.
+        host: String,
+        /// Who, as `user@machine`.
+        who: String,
+        /// Since when, as the lock says.
+        since: String,
+    },
     /// The host can't take this release.
     Preflight {
         /// The host.
@@ -162,7 +171,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage { .. } | Error::Config { .. } | Error::Unanswered { .. } => 2,
-            Error::Locked { .. } => 3,
+            Error::Locked { .. } | Error::Running { .. } => 3,
             Error::Cancelled => 130,
             Error::Declined
             | Error::Build { .. }
@@ -206,6 +215,9 @@ impl Error {
             },
             Error::Locked { stage, .. } => {
                 format!("wait for it with --wait 10m; if its owner is gone for good: shipit unlock {stage}")
+            }
+            Error::Running { .. } => {
+                "let it end, or cancel it where it runs: the host then frees the lock itself".into()
             }
             Error::Step { .. } => String::new(),
             Error::Lost { .. } => "shipit status shows what is live; shipit recover finishes what was left".into(),
@@ -253,6 +265,9 @@ impl fmt::Display for Error {
                 ConnectFailure::Other => write!(f, "{host}: ssh failed: {detail}"),
             },
             Error::Locked { host, who, since, .. } => write!(f, "{host}: locked by {who} since {since}"),
+            Error::Running { host, who, since } => {
+                write!(f, "{host}: the lock is held by a run that is going on: {who} since {since}")
+            }
             Error::Preflight { host, findings } => {
                 write!(f, "{host}: ")?;
                 write_findings(f, findings)

@@ -23,10 +23,10 @@ pub fn bytes(n: u64) -> String {
     if value < 10.0 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
 }
 
-/// A duration as people read it: `0.4s`, `12s`, `3m 05s`.
+/// A duration as people read it: `0.4s`, `6s`, `12s`, `3m 05s`.
 pub fn duration(d: Duration) -> String {
     let s = d.as_secs_f64();
-    if s < 9.95 {
+    if s < 9.95 && d.subsec_millis() != 0 {
         format!("{s:.1}s")
     } else if s < 59.5 {
         format!("{s:.0}s")

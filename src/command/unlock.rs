@@ -1,5 +1,5 @@
 //! `shipit unlock`: takes a lock away from an owner that can't be proved dead (another machine's process, say).
-//! A lock whose owner is dead needs no unlock: the next run takes it over.
+//! A lock whose owner is dead needs no unlock, the next run takes it over; one whose owner is seen to run is not taken.
 
 use std::time::Duration;
 
@@ -22,9 +22,12 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
             run.connect(&config, terminal()).await?;
             // First who has it, then that very one is taken away: a new owner in between is left alone.
             let seen = run.side(&run.home.unlock(""), "connect", LIMIT, None).await?;
-            let Some(Reply::Lock { who, since, token, .. }) = seen.replies.into_iter().next() else {
+            let Some(Reply::Lock { who, since, token, alive }) = seen.replies.into_iter().next() else {
                 return Ok("not locked".to_owned());
             };
+            if alive {
+                return Err(Error::Running { host: host.name.clone(), who, since: reply::since(&since) });
+            }
             let said = run.side(&run.home.unlock(&token), "connect", LIMIT, None).await?;
             match said.code {
                 Some(0) => Ok(format!("unlocked; it was {who}'s since {}", reply::since(&since))),

@@ -123,7 +123,7 @@ pub enum Service {
     /// Nothing: the switch of `current` is the deploy.
     None,
     /// `[service.pm2]`
-    Pm2(Pm2),
+    Pm2(Box<Pm2>),
 }
 
 impl Service {

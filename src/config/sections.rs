@@ -144,7 +144,7 @@ pub(super) fn service(section: &Section<'_>, app: &str) -> Service {
         section.wrong(second, format!("is a second service beside `{first}`"), "keep one; a stage may have another");
     }
     match section.section("pm2") {
-        table if table.given() => Service::Pm2(pm2::read(&table, app)),
+        table if table.given() => Service::Pm2(Box::new(pm2::read(&table, app))),
         _ => Service::None,
     }
 }

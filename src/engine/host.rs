@@ -238,7 +238,7 @@ impl HostRun {
         if said.code == Some(0) {
             return Ok(said);
         }
-        self.tell_log("the app's own log", said.log.clone());
+        self.tell_log("the last lines of the log", said.log.clone());
         Err(self.failed(step, if said.why.is_empty() { format!("{job} failed") } else { said.why }))
     }
 

@@ -17,6 +17,8 @@ pub struct Ending {
     pub previous: Option<String>,
     /// Why it is not known, or that it was unhealthy before.
     pub detail: String,
+    /// Whether what runs was proved where that was asked for.
+    pub proved: bool,
 }
 
 /// What a run came to.
@@ -78,16 +80,25 @@ pub(super) fn judge(
         5 => format!("not known on {}: a human must look", list(&unknown)),
         0 => match verb {
             Verb::Deploy | Verb::Rollback => format!("{new} is live on {} in {path}/current", list(&released)),
-            Verb::Cleanup | Verb::Recover => "the live release was not touched".into(),
+            Verb::Cleanup => "old releases are gone, what is live or in use is not".into(),
+            Verb::Recover => "nothing is left unfinished".into(),
         },
         _ if !reverted.is_empty() && nothing_before => "nothing is live, as before".into(),
-        _ if !reverted.is_empty() => format!("{live} is live again and proved on {}", list(&reverted)),
+        _ if !reverted.is_empty() => {
+            let proved = hosts.iter().filter(|host| host.state == HostState::Reverted).all(|host| host.proved);
+            let proof = if proved { " and proved" } else { ", which can't be proved here," };
+            format!("{live} is live again{proof} on {}", list(&reverted))
+        }
         _ if nothing_before => "nothing is live, as before; nothing was switched".into(),
         _ => "production was not touched".into(),
     };
     let hint = match code {
         5 if mixed => mend(stage, &new, &hosts),
         5 => format!("shipit status {stage}; then shipit recover {stage}"),
+        1 | 4 if matches!(error, Some(Error::Step { .. })) => {
+            let verb = verb.word();
+            format!("mend what failed, then shipit {verb} {stage}; shipit releases {stage} shows why a release failed")
+        }
         _ => error.as_ref().map(Error::hint).unwrap_or_default(),
     };
     Outcome { code, state, hint, release, previous, error, hosts }
@@ -113,7 +124,7 @@ mod tests {
     use super::*;
 
     fn host(name: &str, state: HostState) -> Ending {
-        Ending { host: name.into(), state, previous: Some("OLD".into()), detail: String::new() }
+        Ending { host: name.into(), state, previous: Some("OLD".into()), detail: String::new(), proved: true }
     }
 
     fn code(states: &[HostState], error: Option<Error>) -> u8 {

@@ -34,6 +34,8 @@ pub struct Session {
     over: watch::Receiver<bool>,
     pinger: JoinHandle<()>,
     silence: Duration,
+    /// Why the host could not prove which release runs; none: it could.
+    pub doubt: Option<String>,
     /// The last log lines that the host sent with a failure.
     pub log: Vec<String>,
 }
@@ -90,7 +92,10 @@ impl Session {
             }
             ended.send_replace(true);
         });
-        Ok(Opening::Idle(Session { stdin, answers, pongs, over, pinger, silence, log: Vec::new() }, Box::new(facts)))
+        Ok(Opening::Idle(
+            Session { stdin, answers, pongs, over, pinger, silence, doubt: None, log: Vec::new() },
+            Box::new(facts),
+        ))
     }
 
     /// Sends a word. A session that is gone shows in the answer that does not come.
@@ -111,6 +116,7 @@ impl Session {
                         self.log.push(line.clone());
                         forward(events, step, Reply::Log(line));
                     }
+                    Reply::Fact(key, value) if key == "doubt" => self.doubt = Some(value),
                     progress @ (Reply::Note(_) | Reply::Warn(_) | Reply::Fact(..) | Reply::Removed(_)) => forward(events, step, progress),
                     reply => return Some(reply),
                 },

@@ -373,15 +373,19 @@ pub(super) async fn activate(context: &Context<'_>, host: &mut HostRun) -> Resul
     match host.ask("activate", limit, "activate").await? {
         Reply::Ready => {
             host.phase = Phase::Held;
+            let doubt = match host.session.as_ref().and_then(|session| session.doubt.as_ref()) {
+                Some(why) => format!(", not provable here: {why}"),
+                None => String::new(),
+            };
             Ok(match host.facts.current() {
-                Some(old) => format!("{old} -> {}", release.id),
-                None => release.id.to_string(),
+                Some(old) => format!("{old} -> {}{doubt}", release.id),
+                None => format!("{}{doubt}", release.id),
             })
         }
         Reply::Reverted(why) => {
             host.phase = Phase::Reverted;
             let log = host.session.as_mut().map(|session| std::mem::take(&mut session.log)).unwrap_or_default();
-            host.tell_log("the app's own log", log);
+            host.tell_log("the last lines of the log", log);
             Err(host.failed("activate", why))
         }
         Reply::Stuck(why) => {
@@ -399,7 +403,7 @@ pub(super) async fn verify(context: &Context<'_>, host: &mut HostRun) -> Result<
         Ok(detail) => Ok(detail),
         Err(error) => {
             if let Ok(said) = host.side(&host.home.side("log", ""), "verify", Duration::from_secs(15), None).await {
-                host.tell_log("the app's own log", said.log);
+                host.tell_log("the last lines of the log", said.log);
             }
             Err(error)
         }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::host::{Begun, HostRun, Phase, goodbye};
 use super::outcome::Ending;
 use super::run::{Release, Run, state_detail};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::event::{EventKind, HostState};
 use crate::release::State;
 use crate::remote::{Facts, Reply};
@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_secs(45);
 pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Ending> {
     let context = Way {
         cancelled: matches!(failure, Some(Error::Cancelled)),
-        why: failure.map(ToString::to_string),
+        failure,
         release: run.release.as_ref(),
         config: &run.request.config,
         keep: run.request.keep,
@@ -48,6 +48,7 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
                 state: if switched { HostState::Unknown } else { HostState::Untouched },
                 previous: host.facts.current().map(str::to_owned),
                 detail: "not listened to any more".into(),
+                proved: false,
             })
             .collect();
     }
@@ -57,7 +58,7 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
 /// What the way back has to know.
 struct Way<'a> {
     cancelled: bool,
-    why: Option<String>,
+    failure: Option<&'a Error>,
     release: Option<&'a Release>,
     config: &'a crate::config::Config,
     keep: usize,
@@ -67,11 +68,15 @@ struct Way<'a> {
 async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
     let (state, mut detail) = match host.phase.clone() {
         Phase::Closed => (HostState::Untouched, String::new()),
-        // Its lock and its notes are left: a new session clears them away.
-        Phase::Idle if host.session_over() => match ask_again(way, host).await {
-            (HostState::Reverted, detail) => (HostState::Untouched, detail),
-            other => other,
-        },
+        // Nothing was switched, that is certain. Its lock and notes may be left: a new session clears them away, now
+        // if it can be had, else at the next contact.
+        Phase::Idle
+            if host.session_over() || matches!(way.failure, Some(Error::Lost { .. } | Error::Connect { .. })) =>
+        {
+            host.session = None;
+            let _ = try_again(way, host).await;
+            (HostState::Untouched, String::new())
+        }
         Phase::Idle => {
             host.end_session().await;
             (HostState::Untouched, String::new())
@@ -85,6 +90,7 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
         Phase::Stuck(why) => (HostState::Unknown, why),
         Phase::Committing | Phase::Lost => ask_again(way, host).await,
     };
+    let proved = host.session.as_ref().is_none_or(|session| session.doubt.is_none());
     host.end().await;
     let previous = host.facts.current().map(str::to_owned);
     let release = way.release.map(|release| release.id.to_string()).unwrap_or_default();
@@ -96,10 +102,10 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
     }
     let told = state_detail(state, &release, previous.as_deref());
     let told = if detail.is_empty() { told } else { format!("{told}; {detail}") };
-    if way.why.is_some() || state != HostState::Untouched {
+    if way.failure.is_some() || state != HostState::Untouched {
         host.events.send(EventKind::HostEnded { state, detail: told });
     }
-    Ending { host: host.host.name.clone(), state, previous, detail }
+    Ending { host: host.host.name.clone(), state, previous, detail, proved }
 }
 
 /// What was wrong with the live release before this run, by the baseline.
@@ -156,9 +162,23 @@ async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
 
 /// Writes down why the release failed, while the session still holds the lock.
 async fn blame(way: &Way<'_>, host: &HostRun) {
-    if let (Some(release), Some(why), false) = (way.release, &way.why, way.cancelled) {
-        host.mark(&release.id, State::Failed, why).await;
+    if let (Some(release), Some(failure), false) = (way.release, way.failure, way.cancelled) {
+        let why = match failure {
+            Error::Step { host: there, step, why } if *there == host.host.name => format!("{step}: {why}"),
+            other => other.to_string(),
+        };
+        host.mark(&release.id, State::Failed, &why).await;
     }
+}
+
+/// A new session over a fresh connection. Bounded by ssh's own limits.
+async fn try_again(way: &Way<'_>, host: &mut HostRun) -> Result<Begun> {
+    if let Some(transport) = host.transport.take() {
+        transport.close().await;
+    }
+    host.connect(way.config, way.terminal).await?;
+    host.home.token = super::run::token();
+    host.begin(way.config, way.keep, "").await
 }
 
 /// A fresh connection and a new session: it waits until the old one has come to its end, finishes what that one left,
@@ -171,16 +191,7 @@ async fn ask_again(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     let mut last = String::new();
     host.events.warn("the connection was lost; asking again over a new one");
     while Instant::now() < until {
-        if let Some(transport) = host.transport.take() {
-            transport.close().await;
-        }
-        // A dead link must not eat the whole time: each try is bounded by ssh's own limits.
-        let tried = async {
-            host.connect(way.config, way.terminal).await?;
-            host.home.token = super::run::token();
-            host.begin(way.config, way.keep, "").await
-        };
-        match tried.await {
+        match try_again(way, host).await {
             Ok(Begun::Idle) => {
                 let current = host.facts.current().map(str::to_owned);
                 let answer = if wanted.is_some() && current == wanted && wanted != before {

@@ -38,7 +38,7 @@ pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)]) {
             _ => Vec::new(),
         };
         for line in lines {
-            planned.how.push_str("\n    ");
+            planned.how.push_str("\n               ");
             planned.how.push_str(&line);
         }
     }

@@ -3,7 +3,7 @@
 use super::{Plan, Planned, Step, Verb};
 use crate::config::{Config, Service};
 use crate::service;
-use crate::text::{count, duration};
+use crate::text::{count, duration, list};
 
 /// What the command line adds to the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Plan {
         let hosts: Vec<&str> = config.hosts.iter().map(|host| host.name.as_str()).collect();
         Plan {
             verb,
-            title: format!("{} {} on {}: {}", verb.word(), config.app, config.stage, hosts.join(", ")),
+            title: format!("{} {} ({}) on {}", verb.word(), config.app, config.stage, list(&hosts)),
             steps: steps.iter().map(|step| planned(*step, verb, config, flags)).collect(),
         }
     }
@@ -93,7 +93,7 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
                 None => String::new(),
                 Some(batch) => format!(", {} at a time", count(batch.size(config.hosts.len()), "host")),
             };
-            format!("switch current{batches}; {}", service::describe(&config.service))
+            format!("switch current{batches}, {}", service::describe(&config.service))
         }
         Step::Verify => {
             let health = &config.health;

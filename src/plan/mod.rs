@@ -8,7 +8,7 @@ mod step;
 
 pub use how::fill;
 pub use make::Flags;
-pub use step::{Place, Step, Undo};
+pub use step::{Step, Undo};
 
 /// What a run is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Verb {
 pub struct Plan {
     /// What for.
     pub verb: Verb,
-    /// `APP to STAGE: HOSTS`.
+    /// `VERB APP (STAGE) on HOSTS`.
     pub title: String,
     /// In order; each is reported once for this machine or once a host.
     pub steps: Vec<Planned>,

@@ -29,15 +29,6 @@ pub enum Step {
     End,
 }
 
-/// Where a step works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// On this machine.
-    Here,
-    /// On each host.
-    Host,
-}
-
 /// How a step is taken back when it or a later one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undo {
@@ -69,14 +60,6 @@ impl Step {
             Step::Commit => "commit",
             Step::Prune => "prune",
             Step::End => "end",
-        }
-    }
-
-    /// Where it works.
-    pub fn place(self) -> Place {
-        match self {
-            Step::Build | Step::Package => Place::Here,
-            _ => Place::Host,
         }
     }
 

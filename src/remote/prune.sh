@@ -21,26 +21,35 @@ is_good() { grep -q '^"state":"good",$' ".shipit/records/$1.json" 2>/dev/null; }
 # Ids, one a line, by their time; the prefix takes no part in the order.
 newest_first() { sed 's/.*\([0-9]\{8\}-[0-9]\{6\}-....\)$/\1 &/' | sort -r | sed 's/^[^ ]* //'; }
 
-# Good releases, newest first; `current` counts.
-good_releases() {
+is_other() { ! is_good "$1"; }
+
+# Releases of one kind, newest first.
+releases_that() {
   for d in releases/*; do
     id=${d##*/}
-    if is_release "$id" && [ -d "$d" ] && is_good "$id"; then printf '%s\n' "$id"; fi
+    if is_release "$id" && [ -d "$d" ] && "$1" "$id"; then printf '%s\n' "$id"; fi
   done | newest_first
 }
+
+# `current` counts among the good ones.
+good_releases() { releases_that is_good; }
+other_releases() { releases_that is_other; }
 
 # Removes what KEEP doesn't cover: first a word in the record, then out of releases/ by one rename, then the files.
 prune() {
   used=$(in_use)
   keep=$(good_releases | head -n "$KEEP")
   oldest=$(printf '%s\n' "$keep" | tail -n 1)
+  evidence=$(other_releases | head -n "$KEEP")
   removed=0
   for d in releases/*; do
     id=${d##*/}
     if ! is_release "$id" || [ ! -d "$d" ] || [ -L "$d" ] || [ ! -f ".shipit/records/$id.json" ]; then continue; fi
     if printf '%s\n%s\n' "$used" "$keep" | grep -qxF "$id"; then continue; fi
-    # A release that never was good is the evidence of a failure: it stays while it is newer than the oldest kept one.
-    if ! is_good "$id" && [ "$(printf '%s\n%s\n' "$id" "$oldest" | newest_first | head -n 1)" = "$id" ]; then continue; fi
+    # A release that is not good is the evidence of a failure: it stays while it is newer than the oldest kept one, and
+    # among the newest KEEP of its kind: a run of failures must not fill the disk.
+    if ! is_good "$id" && [ "$(printf '%s\n%s\n' "$id" "$oldest" | newest_first | head -n 1)" = "$id" ] &&
+      printf '%s\n' "$evidence" | grep -qxF "$id"; then continue; fi
     removed=$((removed + 1))
     printf 'prune %s\n' "$id" >&8
     [ -z "${DRY_RUN-}" ] || continue

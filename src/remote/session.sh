@@ -98,10 +98,10 @@ exec 5<&-
 
 # JOB runs for at most LEFT ticks; IDLE ticks since the last word; LEAVE: why the session ends; BACK: the switch is to
 # be taken back as soon as the job is over; WHY: what the job said.
-JOB='' LEFT=0 IDLE=0 LEAVE='' BACK='' WHY=''
+JOB='' LEFT=0 IDLE=0 LEAVE='' BACK='' WHY='' LOGGED=''
 
 start() {
-  JOB=$1 LEFT=$2 WHY='' PRUNED=0
+  JOB=$1 LEFT=$2 WHY='' PRUNED=0 LOGGED=''
   ( exec 3>&- 4>&-; setsid sh "$T/driver.sh" "$1" </dev/null >"$T/ev" 2>&7 7>&-; echo "done $?" >"$T/ev" ) 2>/dev/null &
 }
 
@@ -136,8 +136,8 @@ leave() {
   esac
 }
 
-# The last lines of the tools' log, so that a failure brings its reason with it.
-tail_log() { tail -n 30 "$T/log" 2>/dev/null | cut -c1-400 | while IFS= read -r line; do say "log $(plain "$line")"; done; }
+# The last lines of the tools' log, so that a failure brings its reason with it; the app's own words are better.
+tail_log() { [ -n "$LOGGED" ] || tail -n 30 "$T/log" 2>/dev/null | cut -c1-400 | while IFS= read -r line; do say "log $(plain "$line")"; done; }
 
 job_done() {
   job=$JOB
@@ -193,7 +193,8 @@ while :; do
     done) job_done "$rest" ;;
     why) WHY=$rest ;;
     prune) PRUNED=$((PRUNED + 1)); say "removed $rest" ;;
-    note | log | fact | warn) say "$kind $rest" ;;
+    log) LOGGED=yes; say "log $rest" ;;
+    note | fact | warn) say "$kind $rest" ;;
   esac
   if [ -n "$LEAVE" ] && [ -z "$JOB" ]; then
     case $STATE in idle | recorded | reverted | stuck) break ;; esac

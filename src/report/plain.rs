@@ -43,12 +43,14 @@ pub struct Plain<W> {
     /// The width of the host column; none with a single host.
     width: Option<usize>,
     kept: HashMap<(Option<String>, &'static str), VecDeque<String>>,
+    /// Logs of a host that explain a failure which is still to be told.
+    logs: HashMap<Option<String>, Vec<String>>,
 }
 
 impl<W: Write> Plain<W> {
     /// A reporter that writes to `out`.
     pub fn new(out: W, look: Look, mask: Mask) -> Plain<W> {
-        Plain { out, look, mask, width: None, kept: HashMap::new() }
+        Plain { out, look, mask, width: None, kept: HashMap::new(), logs: HashMap::new() }
     }
 
     /// Writes one event: no line, one, or several.
@@ -91,25 +93,34 @@ impl<W: Write> Plain<W> {
                 lines.push(format!("{step:STEP$} {word}  {detail}").trim_end().to_owned());
             }
             EventKind::StepFailed { step, message, seconds } => {
-                let message = safe(&self.mask, message);
-                let first = message.first().map(String::as_str).unwrap_or_default();
                 let after = duration(length(*seconds));
-                lines.push(format!("{step:STEP$} {}  after {after}: {first}", self.paint(Paint::Bad, "failed")));
-                lines.extend(message.iter().skip(1).map(|line| format!("  {line}")));
+                let failed = format!("{step:STEP$} {}  after {after}", self.paint(Paint::Bad, "failed"));
+                // With one host the error at the end says why.
+                if self.width.is_some() {
+                    let message = safe(&self.mask, message);
+                    let first = message.first().map(String::as_str).unwrap_or_default();
+                    lines.push(format!("{failed}: {first}"));
+                    lines.extend(message.iter().skip(1).map(|line| format!("  {line}")));
+                } else {
+                    lines.push(failed);
+                }
                 if let Some(kept) = self.kept.remove(&(event.host.clone(), *step)) {
                     lines.push(format!("  the last lines of {step}:"));
                     lines.extend(kept.iter().map(|line| format!("    {line}")));
                 }
+                lines.extend(self.logs.remove(&event.host).unwrap_or_default());
             }
             EventKind::Warning { text } => {
                 let text = safe(&self.mask, text).join("\n  ");
                 lines.extend(format!("{} {text}", self.paint(Paint::Warn, "warning:")).lines().map(str::to_owned));
             }
             EventKind::Log { title, lines: log } => {
-                lines.push(format!("  {}:", self.one_line(title)));
-                lines.extend(log.iter().flat_map(|line| safe(&self.mask, line)).map(|line| format!("    {line}")));
+                let mut text = vec![format!("  {}:", self.one_line(title))];
+                text.extend(log.iter().flat_map(|line| safe(&self.mask, line)).map(|line| format!("    {line}")));
+                self.logs.entry(event.host.clone()).or_default().extend(text);
             }
             EventKind::HostEnded { state, detail } => {
+                lines.extend(self.logs.remove(&event.host).unwrap_or_default());
                 let (word, paint) = match state {
                     HostState::Released => ("released", Paint::Good),
                     HostState::Untouched => ("untouched", Paint::Strong),

@@ -144,7 +144,7 @@ pub fn boots(service: &Service) -> bool {
 /// One line for the plan.
 pub fn describe(service: &Service) -> String {
     match service {
-        Service::None => "files only: the switch of `current` is the deploy".into(),
+        Service::None => "files only".into(),
         Service::Pm2(pm2) => {
             let mode = match pm2.mode {
                 crate::config::Mode::Cluster => "cluster",

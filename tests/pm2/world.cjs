@@ -47,7 +47,7 @@ const SERVERS = {
   syntax: 'const = ;',
   unreachable: GOOD + 'server.listen(process.env.PORT, "203.0.113.7");',
   silent: 'setInterval(() => {}, 1000);',
-  brief: GOOD + 'listen(); server.on("listening", () => setTimeout(() => process.exit(3), 600));',
+  brief: GOOD + 'listen(); server.on("listening", () => { console.error("going down"); setTimeout(() => process.exit(3), 600); });',
   cyclic: GOOD + 'listen(); setTimeout(() => process.exit(3), 2500);',
   second: GOOD + 'if (process.env.NODE_APP_INSTANCE === "1") process.exit(1); listen();',
   rejects: GOOD + '(async () => { await null; throw new Error("rejected before listening"); })().then(listen);',
@@ -55,6 +55,14 @@ const SERVERS = {
   unstyled: GOOD.replace("return a.end('body{}');", "{ a.statusCode = 404; return a.end('no'); }") + 'listen();',
   stubborn: 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000);' + GOOD + 'listen();',
 };
+
+// Waits for `done()`; a test that waits for what never comes fails instead of hanging.
+async function until(done, what, ms = 15000) {
+  for (const end = Date.now() + ms; !done(); ) {
+    if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`);
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+}
 
 class World {
   constructor(label) {
@@ -194,4 +202,4 @@ class World {
   }
 }
 
-module.exports = { World, SERVERS, PARTS, driverText, freePort };
+module.exports = { World, until, SERVERS, PARTS, driverText, freePort };

@@ -17,10 +17,12 @@ function logSizes(workers) {
   return sizes;
 }
 
+// PM2 loses what a worker in cluster mode prints right before it exits, so there may be nothing to show.
 function newLogLines(workers, sizes) {
   const files = new Map();
   workers.forEach(worker => worker.logs.forEach((file, i) => file && files.set(file, i ? 'err' : 'out')));
-  return [].concat(...Array.from(files, ([file, kind]) => tail(file, 20, sizes[file] || 0).map(line => `${kind}: ${line}`)));
+  const lines = [].concat(...Array.from(files, ([file, kind]) => tail(file, 20, sizes[file] || 0).map(line => `${kind}: ${line}`)));
+  return lines.length ? lines.slice(-20) : ["PM2's logs have nothing new from it"];
 }
 
 const whole = (health, def) => Object.assign({}, health, { path: def.asks || null });
@@ -36,12 +38,15 @@ async function start(app, tag) {
 }
 
 function label(worker, index, total) {
-  return `worker ${index + 1} of ${total} (pid ${worker.pid})`;
+  return `worker ${index + 1} of ${total}${worker.pid ? ` (pid ${worker.pid})` : ''}`;
 }
 
 function tell(proved, index, total, release, what) {
   note(`${label(proved, index, total)} runs ${release}${what ? ` and ${what}` : ''}`);
-  if (proved.doubt) note(`not provable here: ${proved.doubt}`);
+  if (proved.doubt) {
+    note(`not provable here: ${proved.doubt}`);
+    fact('doubt', proved.doubt);
+  }
 }
 
 async function activateOne(def, health, before, live) {
@@ -63,9 +68,8 @@ async function activateOne(def, health, before, live) {
       if (!first) {
         stopIfAsked();
         const was = before.find(w => w.id === worker.id);
-        worker = workersOf(await jlist(), def.name).find(w => w.id === worker.id) || worker;
         // One that restarts by itself is broken already; nothing is lost by stopping it first.
-        want = await renew(worker, def.app, !was || was.restarts === worker.restarts, stopIfAsked);
+        want = await renew(worker, def.app, !was || (was.steady && was.restarts === worker.restarts), stopIfAsked);
       }
       const proved = await prove(def.name, worker.id, Object.assign(want, { release: NEW, port: def.port, health: look }));
       live.workers.push({ name: def.name, id: proved.id, pid: proved.pid, start: proved.start, restarts: proved.restarts, total: workers.length, index: i });
@@ -76,7 +80,7 @@ async function activateOne(def, health, before, live) {
         const now = await jlist().then(list => workersOf(list, def.name)).catch(() => workers);
         const self = now.find(w => w.id === worker.id) || worker;
         error.message = `${label(self, i, workers.length)} of ${def.name}: ${error.message}`;
-        error.lines = newLogLines([self], live.sizes).slice(-20);
+        error.lines = newLogLines([self], live.sizes);
       }
       throw error;
     }
@@ -105,7 +109,7 @@ async function watch(ms) {
   const lost = async (one, what) => {
     const error = new Failure(`${name(one)} ${what}`);
     const workers = workersOf(await jlist().catch(() => []), one.name).filter(w => w.id === one.id);
-    error.lines = newLogLines(workers, live.sizes).slice(-20);
+    error.lines = newLogLines(workers, live.sizes);
     return error;
   };
   const listed = async () => {

@@ -22,10 +22,27 @@ function definitionOf(workers) {
   return app;
 }
 
+// One that started a moment ago, long after PM2 was last told to start it, was restarted because it ended: it is
+// looked at for a while, to see whether it does so again and again.
+const restarted = ({ status, since, raw }) => status === 'online' && Date.now() - since < 5000 && since - raw.created_at > (raw.kill_timeout || 1600) + 500;
+
+async function steadyList(daemon) {
+  if (!daemon) return [];
+  const first = workersOf(await jlist());
+  const wait = Math.max(0, ...first.filter(isOurs).filter(restarted).map(w => 5000 - (Date.now() - w.since)));
+  if (!wait) return first.map(worker => Object.assign(worker, { steady: true }));
+  await sleep(Math.min(wait, 5000));
+  const then = workersOf(await jlist());
+  return then.map(worker => {
+    const was = first.find(w => w.id === worker.id);
+    return Object.assign(worker, { steady: !was || (was.restarts === worker.restarts && was.pid === worker.pid) });
+  });
+}
+
 function snapshot(worker) {
   const place = worker.pid ? placeOf(worker.pid) : { hidden: 'no process' };
   return {
-    id: worker.id, pid: worker.pid, start: worker.pid ? startOf(worker.pid) : null, status: worker.status,
+    id: worker.id, pid: worker.pid, start: worker.pid ? startOf(worker.pid) : null, status: worker.status, steady: worker.steady,
     restarts: worker.restarts, release: place.release || null, gone: Boolean(place.gone), hidden: place.hidden || null, elsewhere: place.elsewhere || null,
   };
 }
@@ -109,6 +126,8 @@ function describe(apps) {
   const releases = Array.from(new Set(online.map(worker => worker.release || '?')));
   const bad = workers.find(worker => worker.status !== 'online');
   if (bad) return `broken worker ${bad.id} is ${bad.status}, ${online.length} of ${workers.length} online`;
+  const restless = workers.find(worker => !worker.steady);
+  if (restless) return `broken worker ${restless.id} keeps restarting (${restless.restarts} times)`;
   const gone = workers.find(worker => worker.gone);
   if (gone) return `broken worker ${gone.id} runs ${gone.release}, whose directory was removed`;
   if (releases.length > 1) return `broken its workers run ${releases.join(' and ')}`;
@@ -119,14 +138,14 @@ async function baseline() {
   const all = settings();
   const { service, health } = all;
   const daemon = await daemonAlive();
-  const list = workersOf(daemon ? await jlist() : []);
+  const list = await steadyList(daemon);
   const inHere = list.filter(isOurs).map(worker => worker.name);
   const names = Array.from(new Set(service.ecosystem ? (service.only || []).concat(inHere) : [service.name]));
   const apps = names.map(name => {
     const workers = list.filter(worker => worker.name === name);
     if (!workers.length) return { name, exists: false, workers: [] };
     const app = definitionOf(workers);
-    return { name, exists: true, app, port: service.port || Number(app.env.PORT) || null, workers: workers.map(snapshot) };
+    return { name, exists: true, ours: workers.every(isOurs), app, port: service.port || Number(app.env.PORT) || null, workers: workers.map(snapshot) };
   });
   const first = apps.find(app => app.exists && app.port);
   const port = service.port || (first && first.port);
@@ -137,7 +156,7 @@ async function baseline() {
       heard = (await ask(port, health)).fault || 'ok';
     }
   }
-  writeJson('baseline.json', { old: OLD, daemon, ecosystem: Boolean(service.ecosystem), port, health: heard, apps });
+  writeJson('baseline.json', { old: OLD, daemon, ecosystem: Boolean(service.ecosystem), port, health: heard, look: health, apps });
   fact('service', describe(apps));
   fact('health', heard || 'none');
   await findings(all, apps, list);

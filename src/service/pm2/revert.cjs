@@ -2,10 +2,11 @@
 // not at what was done, so it can be run again, by another process, after a crash; what is right is not touched.
 'use strict';
 
-const sound = (was, app, known) => was && was.status === 'online' && was.release === OLD && !was.gone && app.steady !== false && (!app.asks || known.health === 'ok');
+const sound = (was, app, known) => was && was.status === 'online' && was.steady && was.release === OLD && !was.gone && (!app.asks || known.health === 'ok');
 
 async function remove(workers) {
-  const ids = workers.map(worker => String(worker.id));
+  const list = await jlist();
+  const ids = workers.map(worker => unmistakable(list, String(worker.id)));
   const name = workers[0].name;
   const slow = Math.max(...workers.map(w => w.raw.kill_timeout || 1600)) * 2 + 30000;
   let result;
@@ -46,6 +47,10 @@ async function isRight(worker, was, app, look, needs) {
   }
 }
 
+async function stop(worker, app) {
+  await act(['stop', unmistakable(await jlist(), String(worker.id))], { ms: (app.app.kill_timeout || 1600) * 2 + 30000 });
+}
+
 async function restoreWorker(worker, index, total, app, context) {
   const { known, look, live } = context;
   const was = app.workers.find(w => w.id === worker.id);
@@ -53,7 +58,7 @@ async function restoreWorker(worker, index, total, app, context) {
   const needs = app.asks && known.health === 'ok';
   if (was && was.status === 'stopped' || !OLD) {
     const running = worker.status !== 'stopped' && worker.status !== 'errored';
-    if (running) await act(['stop', String(worker.id)], { ms: (app.app.kill_timeout || 1600) * 2 + 30000 });
+    if (running) await stop(worker, app);
     context.unhealthy = true;
     return running && note(`${label(worker, index, total)} stopped, ${was ? `it was ${was.status} before` : 'there is no release to run'}`);
   }
@@ -98,6 +103,10 @@ async function restore(app, workers, context) {
       for (let i = 0; i < begun.workers.length; i++) {
         const was = app.workers[i];
         const good = sound(was, app, context.known);
+        if (was && was.status === 'stopped') {
+          await stop(begun.workers[i], app);
+          continue;
+        }
         try {
           const back = await prove(app.name, begun.workers[i].id, { release: OLD, restarts: 0, oldPid: 0, port: good && app.asks ? app.port : null, health: context.look });
           tell(back, i, begun.workers.length, OLD, 'is back');
@@ -125,8 +134,8 @@ function readOr(name, fallback) {
 
 async function revert() {
   const known = readJson(path.join(DIR, 'baseline.json'));
-  const { health } = settings();
-  const context = { known, failures: [], unhealthy: false, live: readOr('live.json', { workers: [] }).workers };
+  const { look } = known;
+  const context = { known, failures: [], unhealthy: false, look, live: readOr('live.json', { workers: [] }).workers };
   const list = workersOf(await jlist());
   if (known.ecosystem) {
     // The baseline names every app of this folder; another one here was started since.
@@ -135,28 +144,29 @@ async function revert() {
   }
   for (const app of known.apps) {
     const workers = list.filter(worker => worker.name === app.name);
-    if (app.exists) {
+    if (app.exists && (!app.ours || workers.some(worker => !isOurs(worker)))) {
+      note(`PM2's app ${quoted(app.name)} runs from elsewhere and was not touched`);
+    } else if (app.exists) {
       app.asks = Boolean(known.port && app.port === known.port);
-      context.look = health;
       await restore(app, workers, context);
     } else if (workers.length && isOurs(workers[0])) {
       await remove(workers);
     }
   }
   const existed = known.apps.some(app => app.exists);
-  if (existed && known.port && known.health === 'ok' && !context.failures.length && OLD) await answersAgain(known.port, health, context);
+  if (existed && known.port && known.health === 'ok' && !context.failures.length && OLD) await answersAgain(known.port, look, context);
   const before = known.apps.some(app => app.exists && app.workers.some(w => !sound(w, app, known))) || (existed && known.health !== 'ok' && known.health !== null);
   if (existed) fact('before', before || context.unhealthy ? 'unhealthy' : 'healthy');
   if (context.failures.length) throw Object.assign(new Failure(context.failures.join('; ')), { lines: [] });
 }
 
-async function answersAgain(port, health, context) {
-  const until = clock() + health.within_ms;
+async function answersAgain(port, look, context) {
+  const until = clock() + look.within_ms;
   let fault;
   do {
-    fault = (await ask(port, health)).fault;
+    fault = (await ask(port, look)).fault;
     if (!fault) return;
-    await sleep(Math.min(health.interval_ms, 500));
+    await sleep(Math.min(look.interval_ms, 500));
   } while (clock() < until);
   context.failures.push(fault);
 }

@@ -108,7 +108,7 @@ function lockAge() {
 
 // Runs one pm2 action on one worker, waiting out another reload's lock. Answers what PM2 complained about.
 async function act(args, { env, ms, check }) {
-  const until = clock() + 75000;
+  const until = clock() + 45000;
   let told = false;
   for (;;) {
     const locked = args[0] === 'reload' && lockAge() < 30000;
@@ -127,14 +127,19 @@ async function act(args, { env, ms, check }) {
   }
 }
 
+// PM2 takes a number for the name of an app, or of a namespace, before it takes it for a worker's.
+function unmistakable(list, id) {
+  if (list.some(p => p.name === id || (p.pm2_env && p.pm2_env.namespace === id))) {
+    throw new Failure(`PM2 has an app or a namespace called "${id}", which is also a worker's number: PM2 can't tell them apart. Rename it`);
+  }
+  return id;
+}
+
 // Gives one worker the code that `current` names and the environment of `app`. Answers what `prove` is to expect.
 // `steady` says that the worker has not been restarting by itself.
 async function renew(worker, app, steady, check) {
   const list = await jlist();
-  const id = String(worker.id);
-  if (list.some(p => p.name === id || (p.pm2_env && p.pm2_env.namespace === id))) {
-    throw new Failure(`PM2 has an app or a namespace called "${id}", which is also a worker's number: PM2 can't tell them apart. Rename it`);
-  }
+  const id = unmistakable(list, String(worker.id));
   const slow = (app.kill_timeout || 1600) * 2 + (app.listen_timeout || 3000) + 30000;
   const flags = ['--update-env'];
   if (app.kill_timeout) flags.push('--kill-timeout', String(app.kill_timeout));
