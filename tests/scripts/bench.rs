@@ -1,0 +1,286 @@
+//! A project that deploys to this machine, whose `sh` is the wanted shell; and the hands that break things there.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::apps::App;
+use crate::support::area::Area;
+use crate::support::config::Config;
+use crate::support::process::{self, Signal, eventually, signal};
+use crate::support::shipit::{Output, Running, Shipit};
+use crate::support::site::{Live, Site};
+
+/// Which `sh` the host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shell {
+    Dash,
+    Bash,
+    Busybox,
+}
+
+/// A project, its host and what is on it.
+pub(crate) struct Bench {
+    pub(crate) shell: Shell,
+    pub(crate) area: Area,
+    pub(crate) config: Config,
+    pub(crate) site: Site,
+    shipit: Shipit,
+    project: PathBuf,
+    /// The directory of links that shadows or makes up the PATH.
+    tools: PathBuf,
+}
+
+impl Shell {
+    /// The program itself, wherever links lead.
+    pub(crate) fn program(self) -> PathBuf {
+        let name = match self {
+            Shell::Dash => "dash",
+            Shell::Bash => "bash",
+            Shell::Busybox => "busybox",
+        };
+        let dirs = ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(name));
+        let found = dirs.iter().find_map(|file| file.canonicalize().ok());
+        found.unwrap_or_else(|| panic!("there is no {name}: use tests/run"))
+    }
+
+    /// A project with this shell on its host.
+    pub(crate) fn bench(self) -> Bench {
+        let area = Area::new();
+        let (project, home, tools) = (area.dir("project"), area.dir("home"), area.dir("tools"));
+        let path = match self {
+            Shell::Busybox => {
+                for applet in applets(&self.program()) {
+                    symlink(self.program(), tools.join(applet)).unwrap();
+                }
+                tools.display().to_string()
+            }
+            Shell::Dash | Shell::Bash => {
+                symlink(self.program(), tools.join("sh")).unwrap();
+                format!("{}:{}", tools.display(), std::env::var("PATH").unwrap())
+            }
+        };
+        let shipit = Shipit::new(&project, &home).env("PATH", &path);
+        let config = Config::files();
+        let mut bench = Bench { shell: self, site: site(&area, "app"), area, config, shipit, project, tools };
+        bench.place("app");
+        bench
+    }
+}
+
+fn site(area: &Area, name: &str) -> Site {
+    let dir = area.path().join(name);
+    Site::new(&dir, &dir)
+}
+
+fn applets(busybox: &Path) -> Vec<String> {
+    let output = Command::new(busybox).arg("--list").output().expect("it can list itself");
+    let names: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    assert!(names.len() > 100, "{names:?}");
+    names
+}
+
+impl Bench {
+    /// Deploys to `name` in the area from now on.
+    pub(crate) fn place(&mut self, name: &str) {
+        self.site = site(&self.area, name);
+        let path = self.site.dir.to_str().expect("a path in a config is UTF-8").to_owned();
+        self.config.set("stages.production.hosts", vec!["local"]).set("stages.production.path", path);
+    }
+
+    /// Writes the config and the app.
+    pub(crate) fn write(&self, app: &App) {
+        self.config.write(&self.project.join("deploy.toml"));
+        app.write(&self.project.join("dist"));
+    }
+
+    /// Runs a verb on the stage as it is written.
+    pub(crate) fn run(&self, verb: &str, args: &[&str]) -> Output {
+        self.shipit.run(&[&[verb, "production"], args].concat())
+    }
+
+    /// Starts a verb as it is written, with `--json`.
+    pub(crate) fn start(&self, verb: &str, args: &[&str]) -> Running {
+        self.shipit.spawn_json(&[&[verb, "production"], args].concat())
+    }
+
+    /// Deploys an app, with `--json`.
+    pub(crate) fn deploy(&self, app: &App, args: &[&str]) -> Output {
+        self.write(app);
+        self.run("deploy", &[args, &["--json"]].concat())
+    }
+
+    /// Deploys an app, which must succeed; its id.
+    #[track_caller]
+    pub(crate) fn release(&self, app: &App) -> String {
+        let id = self.deploy(app, &[]).expect(0).release();
+        self.site.assert_invariant(&Live::New(id.clone()));
+        id
+    }
+
+    /// Gives the app a health check that is always well, and a soak that no test waits for to end: a deploy is held.
+    pub(crate) fn soaks(&mut self) -> &mut Config {
+        self.config
+            .set("health.url", format!("http://127.0.0.1:{}/", healthy()))
+            .set("health.assets", false)
+            .set("health.soak", "5m")
+    }
+
+    /// Takes the health check away again.
+    pub(crate) fn soaks_no_more(&mut self) {
+        for key in ["url", "assets", "soak"] {
+            self.config.unset(&format!("health.{key}"));
+        }
+    }
+
+    /// A deploy that has switched and is now held in its soak; and its id.
+    pub(crate) fn held(&mut self, app: &App) -> (Running, String) {
+        self.soaks();
+        self.write(app);
+        let run = self.start("deploy", &[]);
+        run.wait_for("the soak", |event| event.is("step_note", "verify"));
+        let id = run.wait_for("its name", |event| event.kind() == "release").text("release").to_owned();
+        assert_eq!(self.site.current().as_deref(), Some(&*id));
+        self.assert_shell();
+        (run, id)
+    }
+
+    /// The text of the highest lock.
+    pub(crate) fn lock(&self) -> Lock {
+        Lock::of(&self.site.dir)
+    }
+
+    /// Puts a lock above all others.
+    pub(crate) fn plant(&self, text: &str) {
+        let number = self.lock().number + 1;
+        symlink(text, self.site.dir.join(format!(".shipit/lock.{number}"))).unwrap();
+    }
+
+    /// The directories of sessions.
+    pub(crate) fn sessions(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.site.dir.join(".shipit")).into_iter().flatten().flatten();
+        let name = |path: &Path| path.file_name().unwrap().to_string_lossy().starts_with("t.");
+        entries.map(|entry| entry.path()).filter(|path| name(path)).collect()
+    }
+
+    /// The state in a release's record.
+    pub(crate) fn state(&self, id: &str) -> String {
+        self.site.record(id)["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The lines of the history.
+    pub(crate) fn history(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.site.dir.join(".shipit/history.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+
+    /// Puts a script in the place of one of the host's tools; `REAL` in it is the tool.
+    pub(crate) fn shadow(&self, tool: &str, script: &str) {
+        let link = self.tools.join(tool);
+        let real = match self.shell {
+            Shell::Busybox => {
+                fs::remove_file(&link).unwrap();
+                format!("{} {tool}", self.shell.program().display())
+            }
+            Shell::Dash | Shell::Bash => format!("/usr/bin/{tool}"),
+        };
+        fs::write(&link, format!("#!{}\n{}\n", self.tools.join("sh").display(), script.replace("REAL", &real)))
+            .unwrap();
+        fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    /// Proves the bench: the session and all that it started run the wanted shell, and with busybox nothing else.
+    fn assert_shell(&self) {
+        let session = self.lock().pid;
+        let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
+        assert_eq!(program(session), Some(self.shell.program()));
+        if self.shell == Shell::Busybox {
+            let strangers = process::descendants(session).into_iter().filter_map(program);
+            let strangers: Vec<PathBuf> = strangers.filter(|exe| *exe != self.shell.program()).collect();
+            assert!(strangers.is_empty(), "{strangers:?}");
+        }
+    }
+
+    /// Nothing that a session started goes on: no process stands in the home.
+    #[track_caller]
+    pub(crate) fn assert_nothing_runs(&self) {
+        let inside = |pid: &u32| process::cwd(*pid).is_some_and(|cwd| cwd.starts_with(&self.site.dir));
+        eventually("nothing runs in the home", Duration::from_secs(5), || {
+            let left: Vec<String> = process::all()
+                .into_iter()
+                .filter(|pid| inside(pid) && process::alive(*pid))
+                .map(|pid| format!("{pid}: {}", process::command_line(pid)))
+                .collect();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        });
+    }
+
+    /// The session and the client die as if the machine had lost power: nobody is left to put anything right.
+    pub(crate) fn kill_both(&self, run: Running) {
+        // Stopped first, so that it can't mend what the death of its session leaves.
+        run.signal(Signal::Stop);
+        assert!(signal(self.lock().pid, Signal::Kill));
+        run.kill();
+    }
+}
+
+/// A lock as it lies on the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Lock {
+    pub(crate) number: u64,
+    pub(crate) text: String,
+    pub(crate) pid: u32,
+}
+
+impl Lock {
+    fn of(home: &Path) -> Lock {
+        let dir = home.join(".shipit");
+        let locks = fs::read_dir(&dir).unwrap().filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().ok()?;
+            let text = fs::read_link(dir.join(&name)).ok()?.to_str()?.to_owned();
+            Some((name.strip_prefix("lock.")?.parse::<u64>().ok()?, text))
+        });
+        let (number, text) = locks.max().expect("there is a lock");
+        let pid = text.split(':').next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+        Lock { number, text, pid }
+    }
+
+    /// The text with one of its fields (0: PID, START, GROUP, BOOT, PIDNS, TOKEN, SINCE, WHO) replaced.
+    pub(crate) fn with(&self, field: usize, value: &str) -> Lock {
+        let mut fields: Vec<&str> = self.text.splitn(8, ':').collect();
+        assert_eq!(fields.len(), 8, "{self:?}");
+        fields[field] = value;
+        Lock { text: fields.join(":"), ..self.clone() }
+    }
+}
+
+/// The port of a server that answers everything with 200; it lives as long as the tests.
+fn healthy() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback is there");
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
+        }
+    });
+    port
+}
+
+/// The start time of a process, field 22 of its stat.
+pub(crate) fn started(pid: u32) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    text.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned()
+}
+
+/// A command with nothing on its streams.
+pub(crate) fn quiet(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}

@@ -1,0 +1,132 @@
+//! One end dies, or both: who is left puts right what the dead one left, in the direction that the journal says.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::bench::{Bench, quiet};
+use crate::support::apps::App;
+use crate::support::process::{Signal, eventually, signal};
+use crate::support::site::Live;
+
+super::in_every_shell! {
+    the_client_is_killed_while_held
+    the_client_is_killed_while_the_first_release_is_held
+    the_session_is_killed_and_the_client_mends_it
+    both_are_killed_and_the_next_run_reverts
+    both_are_killed_after_the_commit_and_the_next_run_finishes
+    the_whole_session_is_asked_to_end
+    a_journal_without_notes_is_left_to_a_human
+}
+
+/// How long the link may take to go back once the client is gone.
+const LINK: Duration = Duration::from_secs(2);
+
+#[track_caller]
+fn is_back(bench: &Bench, old: Option<&str>, since: Instant) {
+    eventually("current is the old one", LINK.saturating_sub(since.elapsed()), || {
+        let current = bench.site.current();
+        if current.as_deref() == old { Ok(()) } else { Err(format!("{current:?}, not {old:?}")) }
+    });
+}
+
+#[track_caller]
+fn next_deploy_works(bench: &mut Bench) {
+    bench.assert_nothing_runs();
+    bench.soaks_no_more();
+    bench.release(&App::site("next"));
+}
+
+fn the_client_is_killed_while_held(bench: &mut Bench) {
+    let old = bench.release(&App::site("v1"));
+    let (run, new) = bench.held(&App::site("v2"));
+    let said = run.kill();
+    is_back(bench, Some(&old), said.ended);
+    bench.site.assert_invariant(&Live::Old(old));
+    assert_eq!(bench.state(&new), "unproven");
+    next_deploy_works(bench);
+}
+
+fn the_client_is_killed_while_the_first_release_is_held(bench: &mut Bench) {
+    let (run, _) = bench.held(&App::site("v1"));
+    let said = run.kill();
+    is_back(bench, None, said.ended);
+    bench.site.assert_invariant(&Live::Nothing);
+    next_deploy_works(bench);
+}
+
+fn the_session_is_killed_and_the_client_mends_it(bench: &mut Bench) {
+    let old = bench.release(&App::site("v1"));
+    let (run, new) = bench.held(&App::site("v2"));
+    assert!(signal(bench.lock().pid, Signal::Kill));
+    run.finish().expect(4);
+    bench.site.assert_invariant(&Live::Old(old));
+    assert_eq!(bench.state(&new), "unproven");
+    next_deploy_works(bench);
+}
+
+fn both_are_killed_and_the_next_run_reverts(bench: &mut Bench) {
+    let old = bench.release(&App::site("v1"));
+    let (run, new) = bench.held(&App::site("v2"));
+    bench.kill_both(run);
+    assert_eq!(bench.site.current().as_deref(), Some(&*new), "nobody is left who could put it back");
+    bench.run("status", &[]).says(&[&new, "recover"]);
+    bench.run("recover", &[]).expect(0).says(&[&new]);
+    bench.site.assert_invariant(&Live::Old(old.clone()));
+    assert_eq!(bench.state(&new), "unproven");
+
+    // A deploy does the same in passing, also where the lock was taken away by hand.
+    let (run, lost) = bench.held(&App::site("v3"));
+    bench.kill_both(run);
+    bench.plant("free");
+    next_deploy_works(bench);
+    let last = bench.site.current().unwrap();
+    assert_eq!(bench.site.record(&last)["previous"], *old);
+    assert_eq!(bench.state(&lost), "unproven");
+}
+
+fn both_are_killed_after_the_commit_and_the_next_run_finishes(bench: &mut Bench) {
+    let old = bench.release(&App::site("v1"));
+    let (run, new) = bench.held(&App::site("v2"));
+    bench.kill_both(run);
+    // What a session that dies right after the commit's rename leaves, before its record.
+    let state = bench.site.dir.join(".shipit");
+    fs::rename(state.join("pending"), state.join("committed")).unwrap();
+    assert_eq!(bench.state(&new), "unproven");
+    bench.run("recover", &[]).expect(0).says(&[&new]);
+    bench.site.assert_invariant(&Live::New(new.clone()));
+    assert_eq!(bench.state(&new), "good");
+    assert_eq!(bench.site.record(&new)["previous"], *old);
+    let last = bench.history().pop().unwrap();
+    assert_eq!((&last["verb"], &last["release"]), (&"deploy".into(), &(*new).into()));
+    next_deploy_works(bench);
+    let last = bench.site.current().unwrap();
+    assert_eq!(bench.site.record(&last)["previous"], *new);
+}
+
+fn the_whole_session_is_asked_to_end(bench: &mut Bench) {
+    let old = bench.release(&App::site("v1"));
+    // What logind and a container's init do before they kill; the client hears nothing of it but the answer.
+    for name in ["TERM", "HUP"] {
+        let (run, _) = bench.held(&App::site("v2"));
+        let pid = bench.lock().pid;
+        let group = format!("-{pid}");
+        assert!(quiet("sh").args(["-c", "kill -s \"$1\" -- \"$2\"", "kill", name, &group]).status().unwrap().success());
+        is_back(bench, Some(&old), Instant::now());
+        let output = run.finish();
+        assert_eq!(output.code, Some(4), "{name}\n{output}");
+        bench.site.assert_invariant(&Live::Old(old.clone()));
+    }
+    next_deploy_works(bench);
+}
+
+fn a_journal_without_notes_is_left_to_a_human(bench: &mut Bench) {
+    let old = bench.release(&App::site("v1"));
+    let pending = bench.site.dir.join(".shipit/pending");
+    std::os::unix::fs::symlink(format!("0123456789abcdef {old}"), &pending).unwrap();
+    let before = bench.site.production();
+    bench.deploy(&App::site("v2"), &[]).expect(5).says(&["pending"]);
+    assert_eq!(bench.site.production(), before, "nothing is guessed");
+    assert_eq!(bench.lock().text, "free");
+    fs::remove_file(&pending).unwrap();
+    next_deploy_works(bench);
+}
