@@ -26,8 +26,8 @@ if ! mkdir -m 700 "$T" || ! mkdir "$T/groups" "$T/next" "$T/back" || ! mkfifo "$
 fi
 exec 4<>"$T/ev" 7<>"$T/out"
 # Reads what tools print to the end, also when the log can't be written: a full pipe or disk must not stop a tool.
-# It ends by itself when nobody holds the fifo any more.
-( exec 3>&- 4>&- 5<&- 7>&-; cat >>"$T/log"; cat >/dev/null ) <"$T/out" 2>/dev/null &
+# It ends by itself when nobody holds the fifo any more, and not before: a revert may still print.
+( trap '' HUP INT TERM; exec 3>&- 4>&- 5<&- 7>&-; cat >>"$T/log"; cat >/dev/null ) <"$T/out" 2>/dev/null &
 printf '%s\n' "$DRIVER" >"$T/driver.sh"
 [ -z "$PROGRAM" ] || unpacked "$PROGRAM" >"$T/service.cjs"
 printf '%s\n' "$SETTINGS" >"$T/service.json"
@@ -90,9 +90,21 @@ say facts
 
 # --- the loop -----------------------------------------------------------------------------------------------------
 
-( exec 3>&- 4>&- 7>&-; while IFS= read -r word; do printf 'word %s\n' "$word"; done <&5; echo eof ) >"$T/ev" 2>/dev/null &
+# A subshell forgets the traps. Whoever asks the whole group to end (logind, a container's init) asks for what the end
+# of input asks for; without these two the loop would hear neither words nor time, and hold the lock for ever.
+(
+  trap 'echo eof; exit' HUP INT TERM
+  exec 3>&- 4>&- 7>&-
+  while IFS= read -r word; do printf 'word %s\n' "$word"; done <&5
+  echo eof
+) >"$T/ev" 2>/dev/null &
 READER=$!
-( exec 3>&- 4>&- 5<&- 7>&-; while sleep 1; do echo tick || exit; done ) >"$T/ev" 2>/dev/null &
+(
+  trap 'echo eof; exit' HUP INT TERM
+  exec 3>&- 4>&- 5<&- 7>&-
+  while sleep 1; do echo tick || exit; done
+  echo eof
+) >"$T/ev" 2>/dev/null &
 TICKER=$!
 exec 5<&-
 
@@ -102,7 +114,12 @@ JOB='' LEFT=0 IDLE=0 LEAVE='' BACK='' WHY='' LOGGED=''
 
 start() {
   JOB=$1 LEFT=$2 WHY='' PRUNED=0 LOGGED=''
-  ( exec 3>&- 4>&-; setsid sh "$T/driver.sh" "$1" </dev/null >"$T/ev" 2>&7 7>&-; echo "done $?" >"$T/ev" ) 2>/dev/null &
+  (
+    trap : HUP INT TERM
+    exec 3>&- 4>&-
+    setsid sh "$T/driver.sh" "$1" </dev/null >"$T/ev" 2>&7 7>&-
+    echo "done $?" >"$T/ev"
+  ) 2>/dev/null &
 }
 
 # Puts the link back at once and lets the job in flight come to its end: a worker that is being reloaded can't be
@@ -191,7 +208,8 @@ while :; do
     word) IDLE=0; word "$rest" ;;
     eof) leave "end of input" ;;
     done) job_done "$rest" ;;
-    why) WHY=$rest ;;
+    # What an ended job says last is only a consequence of its end.
+    why) [ "$LEFT" -lt 1 ] || WHY=$rest ;;
     prune) PRUNED=$((PRUNED + 1)); say "removed $rest" ;;
     log) LOGGED=yes; say "log $rest" ;;
     note | fact | warn) say "$kind $rest" ;;
