@@ -8,7 +8,7 @@ exec 3>&1 1>&2 </dev/null
 trap : HUP INT TERM PIPE
 cd "$BASE" || exit 10
 T=.shipit/t.$TOKEN
-if [ ! -d "$T/groups" ] || ! lock_mine || ! list_group || ! is_release "$NEW"; then
+if [ ! -d "$T/groups" ] || ! list_group || ! lock_mine || ! is_release "$NEW"; then
   say "why the session on this host is over"
   exit 10
 fi

@@ -61,7 +61,11 @@ cd "$BASE" || exit 1
 T=.shipit/t.$TOKEN
 NEW=$(link_name "$T/new")
 OLD=$(link_name "$T/old")
-list_group
+# What can't be ended may not begin; only what puts things right must run in any case.
+list_group || case $1 in
+  revert | record) ;;
+  *) why "the job can't be listed in $BASE/$T" || exit 1 ;;
+esac
 case $1 in
   activate | revert | record | prune) "$1" ;;
   baseline | prepare | boot | health | watch | log) shift_job=$1; shift; "service_$shift_job" "$@" ;;

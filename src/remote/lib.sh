@@ -1,7 +1,12 @@
 # What every host script shares: words to the client, paths, process facts, ending of groups, the swap of `current`.
-# Defines functions and sets nothing in motion. Variables set by the caller: BASE TOKEN.
+# Defines functions and sets nothing in motion but the locale. Variables set by the caller: BASE TOKEN.
 # Must never be run with a working directory inside a release: a removed directory breaks every tool.
 # shellcheck shell=sh disable=SC2034
+
+# Names are bytes. In another locale `.` and `grep` pass over those that are no character, and bash's `read` takes the
+# newline after half a character for its other half: what is damaged would be believed. An app gets LANG, never this.
+LC_ALL=C
+export LC_ALL
 
 # One protocol line. A client that is gone must not stop the host from putting things right.
 say() { printf '@%s\n' "$*" >&3 2>/dev/null || :; }
@@ -74,17 +79,19 @@ end_groups() {
     n=${g##*/}
     case $n in '' | *[!0-9]*) continue ;; esac
     [ "$n" != "${2-}" ] || continue
-    end_group "$n" "$(cat "$g" 2>/dev/null)" || return 1
+    end_group "$n" "$(readlink "$g")" || return 1
     rm -f "$g"
   done
 }
 
 # Lists this process's group, so that the session can end it. The leader's start time tells it from a later namesake.
+# A link, as the lock is: it is whole or not there, also on a full disk. Who asks for the lock asks after listing: then
+# whoever takes it over either sees the listing, or is seen.
 list_group() {
   proc_stat $$ || return 1
   GROUP=$P_GROUP
   proc_stat "$GROUP" || P_START=0
-  printf '%s\n' "$P_START" >"$T/groups/$GROUP"
+  [ "$(readlink "$T/groups/$GROUP")" = "$P_START" ] || ln -sf "$P_START" "$T/groups/$GROUP"
 }
 
 # Durable at most 30 s later; `sync -f` is missing on old hosts, and a hanging disk must not hang a deploy.

@@ -20,7 +20,7 @@ fail() {
   exit 10
 }
 
-if [ ! -d "$T/groups" ] || ! lock_mine || ! list_group || ! is_release "$NEW"; then
+if [ ! -d "$T/groups" ] || ! list_group || ! lock_mine || ! is_release "$NEW"; then
   say "why the session on this host is over"
   exit 10
 fi

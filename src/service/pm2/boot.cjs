@@ -52,12 +52,13 @@ function launch(def, port) {
   return candidate;
 }
 
-// The session ends the groups it finds listed by number and start time, so a candidate does not outlive a driver that was killed.
+// The session ends the groups it finds listed, so a candidate does not outlive a driver that was killed. A link named by
+// the number, its text the start time, as lib.sh writes it.
 function listGroup(pid, listed) {
   const file = path.join(DIR, 'groups', String(pid));
   try {
-    if (!listed) fs.unlinkSync(file);
-    else if (fs.existsSync(path.dirname(file))) fs.writeFileSync(file, `${startOf(pid) || 0}\n`);
+    fs.rmSync(file, { force: true });
+    if (listed) fs.symlinkSync(String(startOf(pid) || 0), file);
   } catch (error) {}
 }
 
