@@ -160,13 +160,6 @@ impl Bench {
         symlink(text, self.site.dir.join(format!(".shipit/lock.{number}"))).unwrap();
     }
 
-    /// The directories of sessions.
-    pub(crate) fn sessions(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.site.dir.join(".shipit")).into_iter().flatten().flatten();
-        let name = |path: &Path| path.file_name().unwrap().to_string_lossy().starts_with("t.");
-        entries.map(|entry| entry.path()).filter(|path| name(path)).collect()
-    }
-
     /// The state in a release's record.
     pub(crate) fn state(&self, id: &str) -> String {
         self.site.record(id)["state"].as_str().unwrap().to_owned()

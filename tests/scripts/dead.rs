@@ -15,6 +15,7 @@ super::in_every_shell! {
     both_are_killed_and_the_next_run_reverts
     both_are_killed_after_the_commit_and_the_next_run_finishes
     the_whole_session_is_asked_to_end
+    the_whole_session_is_asked_to_end_in_the_switch
     a_journal_without_notes_is_left_to_a_human
 }
 
@@ -103,14 +104,43 @@ fn both_are_killed_after_the_commit_and_the_next_run_finishes(bench: &mut Bench)
     assert_eq!(bench.site.record(&last)["previous"], *new);
 }
 
+/// Sends a signal to the whole group of the session.
+fn ask_to_end(bench: &Bench, name: &str) {
+    let group = format!("-{}", bench.lock().pid);
+    let sent = quiet("sh").args(["-c", "kill -s \"$1\" -- \"$2\"", "kill", name, &group]).status().unwrap();
+    assert!(sent.success(), "{group}");
+}
+
+fn the_whole_session_is_asked_to_end_in_the_switch(bench: &mut Bench) {
+    let old = bench.release(&App::site("v1"));
+    let (begun, go) = (bench.area.path().join("begun"), bench.area.path().join("go"));
+    // The switch takes a while, and is in the middle of it when the signal comes.
+    let wait = format!(
+        "case $* in */next/current*) : >'{}'; while [ ! -e '{}' ]; do sleep 0.1; done ;; esac\nexec REAL \"$@\"",
+        begun.display(),
+        go.display()
+    );
+    bench.shadow("mv", &wait);
+    bench.write(&App::site("v2"));
+    let run = bench.start("deploy", &[]);
+    eventually("the switch has begun", Duration::from_secs(30), || match begun.exists() {
+        true => Ok(()),
+        false => Err(run.so_far()),
+    });
+    ask_to_end(bench, "TERM");
+    // The job is in a group of its own: it comes to its end, which the session has to hear of.
+    fs::write(&go, "").unwrap();
+    run.finish().expect(4);
+    bench.site.assert_invariant(&Live::Old(old));
+    next_deploy_works(bench);
+}
+
 fn the_whole_session_is_asked_to_end(bench: &mut Bench) {
     let old = bench.release(&App::site("v1"));
     // What logind and a container's init do before they kill; the client hears nothing of it but the answer.
     for name in ["TERM", "HUP"] {
         let (run, _) = bench.held(&App::site("v2"));
-        let pid = bench.lock().pid;
-        let group = format!("-{pid}");
-        assert!(quiet("sh").args(["-c", "kill -s \"$1\" -- \"$2\"", "kill", name, &group]).status().unwrap().success());
+        ask_to_end(bench, name);
         is_back(bench, Some(&old), Instant::now());
         let output = run.finish();
         assert_eq!(output.code, Some(4), "{name}\n{output}");

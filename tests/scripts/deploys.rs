@@ -98,9 +98,10 @@ fn odd_names_arrive_byte_for_byte(bench: &mut Bench) {
     bench.site.assert_invariant(&Live::New(first.clone()));
     arrived(bench, &one);
     assert_eq!(bench.state(&second), "withdrawn");
+    let third = bench.release(&odd_app("v3"));
     bench.run("cleanup", &["--keep", "1"]).expect(0);
-    assert_eq!(bench.site.releases(), [first.clone()]);
-    bench.site.assert_invariant(&Live::New(first));
+    assert_eq!(bench.site.releases(), [third.clone()]);
+    bench.site.assert_invariant(&Live::New(third));
     bench.assert_nothing_runs();
 }
 
@@ -151,7 +152,7 @@ fn a_damaged_release_is_refused_and_the_file_named(bench: &mut Bench) {
         let file = root.join(name);
         fs::write(&file, changed).unwrap();
         let text = name.to_str().filter(|text| text.chars().all(|c| c.is_ascii_graphic() && c != '\\' && c != '"'));
-        refused(&format!("{name:?} with one byte changed"), text.unwrap_or(""));
+        refused(&format!("{name:?} with one byte changed"), text.map_or("", |text| &text[..text.len().min(300)]));
         fs::write(&file, content).unwrap();
     }
     let gone = root.join("empty");
@@ -194,14 +195,15 @@ fn a_value_is_never_run(bench: &mut Bench) {
         bench.place(path);
         bench.config.set("shared.dirs", vec!["$(touch pwned)"]);
         let first = bench.release(&App::site("v1"));
-        let second = bench.release(&App::site("v2"));
+        bench.release(&App::site("v2"));
         bench.run("rollback", &[]).expect(0);
-        bench.site.assert_invariant(&Live::New(first.clone()));
+        bench.site.assert_invariant(&Live::New(first));
+        let third = bench.release(&App::site("v3"));
         for verb in ["status", "releases", "recover"] {
             bench.run(verb, &[]).expect(0);
         }
         bench.run("cleanup", &["--keep", "1"]).expect(0);
-        assert_eq!(bench.site.releases(), [first], "{second} is gone");
+        assert_eq!(bench.site.releases(), [third]);
         nothing_was_run(bench);
     }
 }
