@@ -13,7 +13,9 @@ pub struct Ending {
     pub host: String,
     /// What it runs.
     pub state: HostState,
-    /// What was live there before; none: nothing was.
+    /// Whether it told of itself at all.
+    pub heard: bool,
+    /// What was live there before; none: nothing was, or it was never heard.
     pub previous: Option<String>,
     /// Why it is not known, or that it was unhealthy before.
     pub detail: String,
@@ -69,7 +71,7 @@ pub(super) fn judge(
     let previous = if previous.len() == 1 { previous.remove(0) } else { None };
     let live =
         previous.clone().map_or_else(|| "what was live before".to_owned(), |id| format!("{id}, what was live before,"));
-    let nothing_before = !hosts.is_empty() && hosts.iter().all(|host| host.previous.is_none());
+    let nothing_before = !hosts.is_empty() && hosts.iter().all(|host| host.heard && host.previous.is_none());
     let new = release.clone().unwrap_or_default();
     let state = match code {
         5 if mixed => format!(
@@ -124,7 +126,14 @@ mod tests {
     use super::*;
 
     fn host(name: &str, state: HostState) -> Ending {
-        Ending { host: name.into(), state, previous: Some("OLD".into()), detail: String::new(), proved: true }
+        Ending {
+            heard: true,
+            host: name.into(),
+            state,
+            previous: Some("OLD".into()),
+            detail: String::new(),
+            proved: true,
+        }
     }
 
     fn code(states: &[HostState], error: Option<Error>) -> u8 {

@@ -45,6 +45,7 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
             .iter()
             .map(|host| Ending {
                 host: host.host.name.clone(),
+                heard: heard(host),
                 state: if switched { HostState::Unknown } else { HostState::Untouched },
                 previous: host.facts.current().map(str::to_owned),
                 detail: "not listened to any more".into(),
@@ -100,12 +101,20 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
     {
         detail = format!("it was not healthy before either: {ill}");
     }
-    let told = state_detail(state, &release, previous.as_deref());
+    let told = match state {
+        HostState::Untouched if !heard(host) => "not touched".to_owned(),
+        state => state_detail(state, &release, previous.as_deref()),
+    };
     let told = if detail.is_empty() { told } else { format!("{told}; {detail}") };
     if way.failure.is_some() || state != HostState::Untouched {
         host.events.send(EventKind::HostEnded { state, detail: told });
     }
-    Ending { host: host.host.name.clone(), state, previous, detail, proved }
+    Ending { host: host.host.name.clone(), heard: heard(host), state, previous, detail, proved }
+}
+
+/// Whether a host ever told what is live on it.
+fn heard(host: &HostRun) -> bool {
+    host.facts.value("user").is_some()
 }
 
 /// What was wrong with the live release before this run, by the baseline.

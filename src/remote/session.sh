@@ -20,18 +20,17 @@ case $? in
   2) refuse "the lock can't be written in $BASE/.shipit" "look at its owner and at the free space: ls -la, df -h, df -i"; bye refused ;;
 esac
 T=.shipit/t.$TOKEN
-if ! mkdir -m 700 "$T" || ! mkdir "$T/groups" "$T/next" "$T/back" || ! mkfifo "$T/ev" "$T/out"; then
-  refuse "$BASE/.shipit/t.$TOKEN can't be made" "look at the free space: df -h, df -i"
+# All that a revert will need is written before anything is changed: a full disk is found out here.
+if ! { mkdir -m 700 "$T" && mkdir "$T/groups" "$T/next" "$T/back" && mkfifo "$T/ev" "$T/out" &&
+  printf '%s\n' "$DRIVER" >"$T/driver.sh" && { [ -z "$PROGRAM" ] || unpacked "$PROGRAM" >"$T/service.cjs"; } &&
+  printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
+  refuse "the session's notes can't be written in $BASE/.shipit" "look at the free space: df -h, df -i"
   rm -rf "$T"; lock_free; bye refused
 fi
 exec 4<>"$T/ev" 7<>"$T/out"
 # Reads what tools print to the end, also when the log can't be written: a full pipe or disk must not stop a tool.
 # It ends by itself when nobody holds the fifo any more.
 ( exec 3>&- 4>&- 5<&- 7>&-; cat >>"$T/log"; cat >/dev/null ) <"$T/out" 2>/dev/null &
-printf '%s\n' "$DRIVER" >"$T/driver.sh"
-[ -z "$PROGRAM" ] || unpacked "$PROGRAM" >"$T/service.cjs"
-printf '%s\n' "$SETTINGS" >"$T/service.json"
-printf '%s' "$HISTORY" >"$T/history"
 
 # Puts right what a dead session left, by that session's own driver and notes. Its journal decides the direction.
 recover() {
