@@ -10,7 +10,7 @@ use super::host::{Begun, HostRun, Phase};
 use super::preflight::{self, Needs};
 use super::receive::{Parcel, Sending};
 use super::run::{Context, Release, Run, build_and_package, random};
-use super::scripts::{self, Intake};
+use super::scripts::Intake;
 use super::verify;
 use crate::artifact::Codec;
 use crate::error::{Error, Result};
@@ -210,7 +210,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         config.release.access.modes(),
         mtime,
     )));
-    let settings = scripts::settings(&service, &config.health, &artifact.app_dir);
+    let settings = service::settings(&service, &config.health, &artifact.app_dir);
     decide(
         run,
         Release {
@@ -233,7 +233,7 @@ pub(super) fn earlier_release(run: &mut Run, id: ReleaseId, record: Record) -> R
             hint: "put the [service] table of that time back, or deploy its commit".into(),
         });
     }
-    let settings = scripts::settings(&record.service, &record.health, &record.app_dir);
+    let settings = service::settings(&record.service, &record.health, &record.app_dir);
     decide(
         run,
         Release {

@@ -8,14 +8,15 @@ use tokio::time::Instant;
 
 use super::host::{Begun, HostRun, Phase, goodbye};
 use super::outcome::Ending;
-use super::run::{Release, Run, state_detail};
+use super::run::{Release, Run};
 use crate::error::{Error, Result};
 use crate::event::{EventKind, HostState};
 use crate::release::State;
 use crate::remote::{Facts, Reply};
 use crate::service;
 
-/// How long a host is asked again after its link was lost, beside the time its own revert may take.
+/// How long a host that can't be reached is asked again, beside the silence after which it helps itself. One that is
+/// reached, and is still putting things back, gets the time that this may take.
 const AGAIN: Duration = Duration::from_secs(45);
 
 /// Brings every host to an end and tells which.
@@ -196,7 +197,8 @@ async fn ask_again(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     let before = host.facts.current().map(str::to_owned);
     let wanted = way.release.map(|release| release.id.to_string());
     host.session = None;
-    let until = Instant::now() + back_limit(way) + way.config.rollout.silence + AGAIN;
+    let reachable = Instant::now() + way.config.rollout.silence + AGAIN;
+    let until = reachable + back_limit(way);
     let mut last = String::new();
     host.events.warn("the connection was lost; asking again over a new one");
     while Instant::now() < until {
@@ -217,9 +219,26 @@ async fn ask_again(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
             }
             Ok(Begun::Locked(who, _)) => last = format!("its session is still putting things back (lock: {who})"),
             Err(error @ Error::Step { .. }) => return (HostState::Unknown, error.to_string()),
-            Err(error) => last = error.to_string(),
+            Err(error) => {
+                last = error.to_string();
+                if Instant::now() > reachable {
+                    break;
+                }
+            }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     (HostState::Unknown, format!("not heard any more: {last}"))
+}
+
+/// The words for a host's end.
+fn state_detail(state: HostState, release: &str, previous: Option<&str>) -> String {
+    match (state, previous) {
+        (HostState::Released, _) => format!("runs {release}"),
+        (HostState::Untouched, Some(previous)) => format!("runs {previous}, not touched"),
+        (HostState::Untouched, None) => "nothing is live, not touched".into(),
+        (HostState::Reverted, Some(previous)) => format!("runs {previous} again"),
+        (HostState::Reverted, None) => "nothing is live again".into(),
+        (HostState::Unknown, _) => "not known".into(),
+    }
 }
