@@ -61,6 +61,8 @@ pub(super) fn judge(
     let code = match &error {
         _ if !unknown.is_empty() || mixed => 5,
         None => 0,
+        // Every host has it: only an answer was lost on the way.
+        Some(_) if !released.is_empty() => 0,
         Some(_) if cancelled => 130,
         Some(_) if !reverted.is_empty() => 4,
         Some(error) => error.exit_code(),
@@ -103,6 +105,7 @@ pub(super) fn judge(
         }
         _ => error.as_ref().map(Error::hint).unwrap_or_default(),
     };
+    let error = if code == 0 { None } else { error };
     Outcome { code, state, hint, release, previous, error, hosts }
 }
 
@@ -149,6 +152,7 @@ mod tests {
     fn exit_codes_tell_the_state_of_production() {
         use HostState::*;
         assert_eq!(code(&[Released, Released], None), 0);
+        assert_eq!(code(&[Released, Released], failed()), 0, "only the answer to the commit was lost");
         assert_eq!(code(&[Untouched], failed()), 1);
         assert_eq!(code(&[Reverted, Untouched], failed()), 4);
         assert_eq!(code(&[Released, Reverted], failed()), 5);

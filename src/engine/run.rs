@@ -136,8 +136,8 @@ impl Run {
             Step::Commit => steps::commit(self).await,
             Step::End => {
                 self.each(Step::End, None, async |_, host| {
-                    host.end().await;
-                    Ok("the lock is free".into())
+                    let freed = host.end().await;
+                    Ok(if freed { "the lock is free" } else { "no goodbye was heard" }.into())
                 })
                 .await
             }

@@ -11,7 +11,7 @@ if [ ! -d "$T/groups" ] || ! lock_mine || ! list_group; then
   say "why the session on this host is over"
   exit 10
 fi
-( exec 3>&-; cat <&5 >/dev/null; kill -TERM "-$GROUP"; sleep 3; kill -KILL "-$GROUP" ) 2>/dev/null &
+( trap : TERM; exec 3>&-; cat <&5 >/dev/null; kill -TERM "-$GROUP"; sleep 3; kill -KILL "-$GROUP" ) 2>/dev/null &
 WATCH=$!
 exec 5<&-
 { sh "$T/driver.sh" "$JOB" "$ARG" 3>&-; echo "done $?"; } | while IFS= read -r line; do say "$line"; done

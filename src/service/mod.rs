@@ -118,11 +118,16 @@ const PM2_LOCK: Duration = Duration::from_secs(75);
 /// How many workers are reckoned with where the number is the host's to choose.
 const MANY: u32 = 16;
 
+/// The workers that are reckoned with; an ecosystem file's number is known to the host only.
+fn workers(pm2: &Pm2) -> u32 {
+    if pm2.ecosystem.is_some() { MANY } else { pm2.instances.unwrap_or(MANY) }
+}
+
 /// The longest an activation may take.
 pub fn activate_limit(service: &Service, health: &Health) -> Duration {
     match service {
         Service::None => Duration::from_secs(30),
-        Service::Pm2(pm2) => worker(pm2, health) * pm2.instances.unwrap_or(MANY) + PM2_LOCK,
+        Service::Pm2(pm2) => worker(pm2, health) * workers(pm2) + PM2_LOCK,
     }
 }
 
