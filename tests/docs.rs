@@ -75,7 +75,7 @@ fn the_plan_in_the_readme_is_the_one_that_its_config_has() {
     let plan = shipit(folder.path(), &["deploy", "production", "--dry-run", "--offline"]);
     let here = folder.path().canonicalize().unwrap();
     let plan = plan.replace(here.to_str().unwrap(), "/home/ann/blog");
-    let shown = readme.split("```\n").find(|block| block.starts_with("deploy blog on ")).expect("the plan is shown");
+    let shown = readme.split("```\n").find(|block| block.contains("\n 1  connect ")).expect("the plan is shown");
     assert_eq!(shown, plan);
 }
 

@@ -104,18 +104,16 @@ impl Origin {
 /// Who works here: the person behind a CI job, or the login, and the machine.
 fn who() -> String {
     let word = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user =
-        word("GITHUB_ACTOR").or_else(|| word("USER")).or_else(|| word("LOGNAME")).unwrap_or_else(|| "unknown".into());
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| {
-            let output = std::process::Command::new("uname").arg("-n").output().ok()?;
-            Some(String::from_utf8_lossy(&output.stdout).into_owned())
-        })
-        .unwrap_or_default();
+    let said = |tool: &str, flag: &str| {
+        let output = std::process::Command::new(tool).arg(flag).stdin(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let user = ["GITHUB_ACTOR", "USER", "LOGNAME"].into_iter().find_map(word).or_else(|| said("id", "-un"));
+    let (user, machine) = (user.unwrap_or_default(), said("uname", "-n").unwrap_or_default());
     let safe = |text: &str| -> String {
         text.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(60).collect()
     };
+    let known = |text: String| if text.is_empty() { "unknown".to_owned() } else { text };
     let machine = if word("GITHUB_ACTIONS").is_some() { "github".into() } else { safe(&machine) };
-    format!("{}@{}", safe(&user), if machine.is_empty() { "unknown".into() } else { machine })
+    format!("{}@{}", known(safe(&user)), known(machine))
 }

@@ -19,6 +19,15 @@ pub(super) struct Look {
     headers: BTreeMap<String, String>,
 }
 
+/// What was not as expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Whether there was an answer at all.
+    pub(super) answered: bool,
+    /// For people, with what was answered.
+    pub(super) why: String,
+}
+
 /// An answer, whatever it says.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
@@ -74,8 +83,9 @@ impl Look {
     }
 
     /// Asks once and holds the answer against what is expected.
-    pub(super) async fn healthy(&self, url: &Url, expect: &Expect) -> std::result::Result<(), String> {
-        meets(&self.ask(url).await?, expect).map_err(|why| format!("{} {why}", url.path()))
+    pub(super) async fn healthy(&self, url: &Url, expect: &Expect) -> std::result::Result<(), Fault> {
+        let answer = self.ask(url).await.map_err(|why| Fault { answered: false, why })?;
+        meets(&answer, expect).map_err(|why| Fault { answered: true, why: format!("{} {why}", url.path()) })
     }
 
     /// Fetches one asset that the page at `url` names. Ok(None) where there is no page or it names none.
@@ -170,12 +180,12 @@ pub(super) async fn until_healthy(
                 }
                 None
             }
-            Err(why) => {
+            Err(fault) => {
                 if hopeless() {
-                    return Err(why);
+                    return Err(fault.why);
                 }
                 row = 0;
-                Some(why)
+                Some(fault.why)
             }
         };
         if tokio::time::Instant::now() + health.interval > until {

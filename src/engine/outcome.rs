@@ -13,7 +13,9 @@ pub struct Ending {
     pub host: String,
     /// What it runs.
     pub state: HostState,
-    /// What was live there before; none: nothing was.
+    /// Whether it told of itself at all.
+    pub heard: bool,
+    /// What was live there before; none: nothing was, or it was never heard.
     pub previous: Option<String>,
     /// Why it is not known, or that it was unhealthy before.
     pub detail: String,
@@ -59,6 +61,8 @@ pub(super) fn judge(
     let code = match &error {
         _ if !unknown.is_empty() || mixed => 5,
         None => 0,
+        // Every host has it: only an answer was lost on the way.
+        Some(_) if !released.is_empty() => 0,
         Some(_) if cancelled => 130,
         Some(_) if !reverted.is_empty() => 4,
         Some(error) => error.exit_code(),
@@ -69,7 +73,7 @@ pub(super) fn judge(
     let previous = if previous.len() == 1 { previous.remove(0) } else { None };
     let live =
         previous.clone().map_or_else(|| "what was live before".to_owned(), |id| format!("{id}, what was live before,"));
-    let nothing_before = !hosts.is_empty() && hosts.iter().all(|host| host.previous.is_none());
+    let nothing_before = !hosts.is_empty() && hosts.iter().all(|host| host.heard && host.previous.is_none());
     let new = release.clone().unwrap_or_default();
     let state = match code {
         5 if mixed => format!(
@@ -101,6 +105,7 @@ pub(super) fn judge(
         }
         _ => error.as_ref().map(Error::hint).unwrap_or_default(),
     };
+    let error = if code == 0 { None } else { error };
     Outcome { code, state, hint, release, previous, error, hosts }
 }
 
@@ -124,7 +129,14 @@ mod tests {
     use super::*;
 
     fn host(name: &str, state: HostState) -> Ending {
-        Ending { host: name.into(), state, previous: Some("OLD".into()), detail: String::new(), proved: true }
+        Ending {
+            heard: true,
+            host: name.into(),
+            state,
+            previous: Some("OLD".into()),
+            detail: String::new(),
+            proved: true,
+        }
     }
 
     fn code(states: &[HostState], error: Option<Error>) -> u8 {
@@ -140,6 +152,7 @@ mod tests {
     fn exit_codes_tell_the_state_of_production() {
         use HostState::*;
         assert_eq!(code(&[Released, Released], None), 0);
+        assert_eq!(code(&[Released, Released], failed()), 0, "only the answer to the commit was lost");
         assert_eq!(code(&[Untouched], failed()), 1);
         assert_eq!(code(&[Reverted, Untouched], failed()), 4);
         assert_eq!(code(&[Released, Reverted], failed()), 5);

@@ -18,7 +18,7 @@ use super::{steps, takeback};
 use crate::artifact::Artifact;
 use crate::config::{Config, Health, Service, Shared};
 use crate::error::{Error, Result};
-use crate::event::{EventKind, Events, HostState, StepOutcome};
+use crate::event::{EventKind, Events, StepOutcome};
 use crate::plan::{Plan, Step, Verb};
 use crate::release::ReleaseId;
 
@@ -136,8 +136,8 @@ impl Run {
             Step::Commit => steps::commit(self).await,
             Step::End => {
                 self.each(Step::End, None, async |_, host| {
-                    host.end().await;
-                    Ok("the lock is free".into())
+                    let freed = host.end().await;
+                    Ok(if freed { "the lock is free" } else { "no goodbye was heard" }.into())
                 })
                 .await
             }
@@ -325,17 +325,5 @@ pub(super) async fn told(
             events.send(EventKind::StepFailed { step: word, message: error.to_string(), seconds });
             Err(error)
         }
-    }
-}
-
-/// The words for a host's end.
-pub(super) fn state_detail(state: HostState, release: &str, previous: Option<&str>) -> String {
-    match (state, previous) {
-        (HostState::Released, _) => format!("runs {release}"),
-        (HostState::Untouched, Some(previous)) => format!("runs {previous}, not touched"),
-        (HostState::Untouched, None) => "nothing is live, not touched".into(),
-        (HostState::Reverted, Some(previous)) => format!("runs {previous} again"),
-        (HostState::Reverted, None) => "nothing is live again".into(),
-        (HostState::Unknown, _) => "not known".into(),
     }
 }

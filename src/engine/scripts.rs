@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::artifact::{Codec, place};
-use crate::config::{Access, Config, Health, Service, Shared};
+use crate::config::{Access, Config, Shared};
 use crate::error::Result;
 use crate::release::{ReleaseId, State};
 use crate::remote::{self, Script};
@@ -133,11 +133,6 @@ pub struct Intake<'a> {
     pub access: &'a Access,
     /// What outlives it.
     pub shared: &'a Shared,
-}
-
-/// Settings for a release, as the host's words read them.
-pub(super) fn settings(service: &Service, health: &Health, app_dir: &str) -> String {
-    service::settings(service, health, app_dir)
 }
 
 /// Whole seconds, at least one: a host counts ticks, it doesn't read clocks.

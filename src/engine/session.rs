@@ -30,7 +30,7 @@ pub enum Opening {
 pub struct Session {
     stdin: Arc<Mutex<Option<Stdin>>>,
     answers: mpsc::UnboundedReceiver<Reply>,
-    pongs: watch::Receiver<Option<Instant>>,
+    pongs: watch::Receiver<Option<(Instant, String)>>,
     over: watch::Receiver<bool>,
     pinger: JoinHandle<()>,
     silence: Duration,
@@ -81,8 +81,8 @@ impl Session {
             let mut channel = running;
             while let Some(reply) = channel.replies.recv().await {
                 match reply {
-                    Reply::Pong(_) => {
-                        ponged.send_replace(Some(Instant::now()));
+                    Reply::Pong(state) => {
+                        ponged.send_replace(Some((Instant::now(), state)));
                     }
                     reply => {
                         // The session value may be gone; what the host says is still read to its end.
@@ -108,7 +108,7 @@ impl Session {
         let until = Instant::now() + limit;
         loop {
             // Silence counts from the last sign of life; a host that answers nothing for this long is not heard.
-            let heard = self.pongs.borrow().unwrap_or_else(Instant::now);
+            let heard = self.heard().unwrap_or_else(Instant::now);
             let quiet = heard + self.silence + Duration::from_secs(5);
             tokio::select! {
                 reply = self.answers.recv() => match reply? {
@@ -123,7 +123,7 @@ impl Session {
                 () = tokio::time::sleep_until(until) => return None,
                 () = tokio::time::sleep_until(quiet) => {
                     // A pong may have come in meanwhile.
-                    if self.pongs.borrow().is_none_or(|at| at + self.silence + Duration::from_secs(5) <= Instant::now()) {
+                    if self.heard().is_none_or(|at| at + self.silence + Duration::from_secs(5) <= Instant::now()) {
                         return None;
                     }
                 }
@@ -131,12 +131,20 @@ impl Session {
         }
     }
 
-    /// Asks for a sign of life and waits for it.
-    pub async fn ponged_within(&mut self, limit: Duration) -> bool {
+    /// Asks for a sign of life and waits for it; true where the host answers that it still holds the switch.
+    pub async fn held_within(&mut self, limit: Duration) -> bool {
         let asked = Instant::now();
         self.word("ping").await;
-        let answered = self.pongs.wait_for(|at| at.is_some_and(|at| at >= asked));
-        matches!(tokio::time::timeout(limit, answered).await, Ok(Ok(_)))
+        let answered = self.pongs.wait_for(|pong| pong.as_ref().is_some_and(|(at, _)| *at >= asked));
+        match tokio::time::timeout(limit, answered).await {
+            Ok(Ok(pong)) => pong.as_ref().is_some_and(|(_, state)| state == "held"),
+            _ => false,
+        }
+    }
+
+    /// When the host was last heard.
+    fn heard(&self) -> Option<Instant> {
+        self.pongs.borrow().as_ref().map(|(at, _)| *at)
     }
 
     /// Whether the channel has ended.

@@ -9,13 +9,13 @@ use futures_util::future::join_all;
 use super::host::{Begun, HostRun, Phase};
 use super::preflight::{self, Needs};
 use super::receive::{Parcel, Sending};
-use super::run::{Context, Release, Run, build_and_package, random};
-use super::scripts::{self, Intake};
+use super::run::{Context, Release, Run, build_and_package, random, told};
+use super::scripts::Intake;
 use super::verify;
 use crate::artifact::Codec;
 use crate::error::{Error, Result};
 use crate::event::EventKind;
-use crate::plan::Step;
+use crate::plan::{Step, Verb};
 use crate::release::{ReleaseId, State};
 use crate::remote::{Record, Reply};
 use crate::service;
@@ -27,6 +27,8 @@ const RECEIVE_LIMIT: Duration = Duration::from_secs(3600);
 const CHECK_LIMIT: Duration = Duration::from_secs(600);
 /// How long a commit's answer may take: one rename.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
+/// How long what follows a commit may take: the record, and the service's own list.
+const RECORD_LIMIT: Duration = Duration::from_secs(150);
 
 /// Connects to every host, takes every lock, and meanwhile builds and packages here.
 pub(super) async fn connect(run: &mut Run) -> Result<()> {
@@ -110,6 +112,11 @@ async fn lock_all(context: &Context<'_>, hosts: &mut [HostRun]) -> Result<()> {
         join_all(hosts.iter_mut().filter(|host| host.phase == Phase::Idle).map(HostRun::end_session)).await;
         let pause = Duration::from_millis(1000 + random() % 2000);
         if tokio::time::Instant::now() + pause > until {
+            hosts[0].events.send(EventKind::StepFailed {
+                step: Step::Connect.word(),
+                message: error.to_string(),
+                seconds: began.elapsed().as_secs_f64(),
+            });
             return Err(error);
         }
         if !std::mem::replace(&mut told_waiting, true) {
@@ -157,6 +164,10 @@ fn history(context: &Context<'_>) -> String {
 pub(super) async fn preflight(run: &mut Run) -> Result<()> {
     let needs =
         run.artifact.as_ref().map(|artifact| Needs { bytes: artifact.bytes(), entries: artifact.entries.len() as u64 });
+    if run.request.plan.verb == Verb::Rollback {
+        // What is shared into an earlier release is that release's own list; `check` follows its links.
+        run.hosts.iter_mut().for_each(|host| host.facts.missing.clear());
+    }
     run.each(Step::Preflight, None, async |context, host| {
         let found = preflight::findings(&host.host, context.config, &host.facts, needs);
         for warning in preflight::warnings(&host.facts, Utc::now().timestamp()) {
@@ -210,7 +221,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         config.release.access.modes(),
         mtime,
     )));
-    let settings = scripts::settings(&service, &config.health, &artifact.app_dir);
+    let settings = service::settings(&service, &config.health, &artifact.app_dir);
     decide(
         run,
         Release {
@@ -233,7 +244,7 @@ pub(super) fn earlier_release(run: &mut Run, id: ReleaseId, record: Record) -> R
             hint: "put the [service] table of that time back, or deploy its commit".into(),
         });
     }
-    let settings = scripts::settings(&record.service, &record.health, &record.app_dir);
+    let settings = service::settings(&record.service, &record.health, &record.app_dir);
     decide(
         run,
         Release {
@@ -413,7 +424,7 @@ pub(super) async fn verify(context: &Context<'_>, host: &mut HostRun) -> Result<
 /// Every host must be heard and held; then every host is told. A host whose answer is lost is asked again later.
 pub(super) async fn commit(run: &mut Run) -> Result<()> {
     let heard = join_all(run.hosts.iter_mut().map(async |host| match &mut host.session {
-        Some(session) if host.phase == Phase::Held => session.ponged_within(Duration::from_secs(3)).await,
+        Some(session) if host.phase == Phase::Held => session.held_within(Duration::from_secs(3)).await,
         _ => false,
     }))
     .await;
@@ -423,31 +434,35 @@ pub(super) async fn commit(run: &mut Run) -> Result<()> {
         host.events.send(EventKind::StepFailed { step: "commit", message: error.to_string(), seconds: 0.0 });
         return Err(error);
     }
-    run.each(Step::Commit, None, async |_, host| {
-        host.phase = Phase::Committing;
-        match host.ask("commit", COMMIT_LIMIT, "commit").await? {
-            Reply::Committed => host.phase = Phase::Committed,
-            Reply::Reverted(why) => {
-                host.phase = Phase::Reverted;
-                return Err(host.failed("commit", why));
-            }
-            Reply::Stuck(why) => {
-                host.phase = Phase::Stuck(why.clone());
-                return Err(host.failed("commit", why));
-            }
-            other => {
-                return Err(Error::Protocol { host: host.host.name.clone(), detail: format!("{other:?} to commit") });
-            }
+    // All at once, whatever `parallel` says: the shorter the time in which only some have it, the better.
+    let all = join_all(run.hosts.iter_mut().map(async |host| {
+        let events = host.events.clone();
+        told(&events, Step::Commit, &None, commit_one(host)).await
+    }));
+    all.await.into_iter().collect()
+}
+
+async fn commit_one(host: &mut HostRun) -> Result<String> {
+    host.phase = Phase::Committing;
+    match host.ask("commit", COMMIT_LIMIT, "commit").await? {
+        Reply::Committed => host.phase = Phase::Committed,
+        Reply::Reverted(why) => {
+            host.phase = Phase::Reverted;
+            return Err(host.failed("commit", why));
         }
-        // Committed is committed: that its record comes late is no failure.
-        if let Some(session) = &mut host.session
-            && !matches!(session.answer(Duration::from_secs(150), &host.events, "commit").await, Some(Reply::Recorded))
-        {
-            host.events.warn("the release is live, but its record could not be finished; the next run does it");
+        Reply::Stuck(why) => {
+            host.phase = Phase::Stuck(why.clone());
+            return Err(host.failed("commit", why));
         }
-        Ok(String::new())
-    })
-    .await
+        other => return Err(Error::Protocol { host: host.host.name.clone(), detail: format!("{other:?} to commit") }),
+    }
+    // Committed is committed: that its record comes late is no failure.
+    if let Some(session) = &mut host.session
+        && !matches!(session.answer(RECORD_LIMIT, &host.events, "commit").await, Some(Reply::Recorded))
+    {
+        host.events.warn("the release is live, but its record could not be finished; the next run does it");
+    }
+    Ok(String::new())
 }
 
 /// Old releases go. A failure is a warning: the release is live.

@@ -8,20 +8,21 @@ use tokio::time::Instant;
 
 use super::host::{Begun, HostRun, Phase, goodbye};
 use super::outcome::Ending;
-use super::run::{Release, Run, state_detail};
+use super::run::{Release, Run};
 use crate::error::{Error, Result};
 use crate::event::{EventKind, HostState};
 use crate::release::State;
 use crate::remote::{Facts, Reply};
 use crate::service;
 
-/// How long a host is asked again after its link was lost, beside the time its own revert may take.
+/// How long a host that can't be reached is asked again, beside the silence after which it helps itself. One that is
+/// reached, and is still putting things back, gets the time that this may take.
 const AGAIN: Duration = Duration::from_secs(45);
 
 /// Brings every host to an end and tells which.
 pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Ending> {
     let context = Way {
-        cancelled: matches!(failure, Some(Error::Cancelled)),
+        guilty: matches!(failure, Some(Error::Step { step: "activate" | "verify", .. })),
         failure,
         release: run.release.as_ref(),
         config: &run.request.config,
@@ -45,6 +46,7 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
             .iter()
             .map(|host| Ending {
                 host: host.host.name.clone(),
+                heard: heard(host),
                 state: if switched { HostState::Unknown } else { HostState::Untouched },
                 previous: host.facts.current().map(str::to_owned),
                 detail: "not listened to any more".into(),
@@ -57,7 +59,9 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
 
 /// What the way back has to know.
 struct Way<'a> {
-    cancelled: bool,
+    /// Whether the release itself failed: then it is marked so. A cancel, a lost link or another host's disk say
+    /// nothing about it.
+    guilty: bool,
     failure: Option<&'a Error>,
     release: Option<&'a Release>,
     config: &'a crate::config::Config,
@@ -70,11 +74,11 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
         Phase::Closed => (HostState::Untouched, String::new()),
         // Nothing was switched, that is certain. Its lock and notes may be left: a new session clears them away, now
         // if it can be had, else at the next contact.
-        Phase::Idle
-            if host.session_over() || matches!(way.failure, Some(Error::Lost { .. } | Error::Connect { .. })) =>
-        {
+        Phase::Idle if host.session_over() || lost_here(way, host) => {
+            let known = host.facts.clone();
             host.session = None;
             let _ = try_again(way, host).await;
+            host.facts = known;
             (HostState::Untouched, String::new())
         }
         Phase::Idle => {
@@ -100,12 +104,28 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
     {
         detail = format!("it was not healthy before either: {ill}");
     }
-    let told = state_detail(state, &release, previous.as_deref());
+    let told = match state {
+        HostState::Untouched if !heard(host) => "not touched".to_owned(),
+        state => state_detail(state, &release, previous.as_deref()),
+    };
     let told = if detail.is_empty() { told } else { format!("{told}; {detail}") };
     if way.failure.is_some() || state != HostState::Untouched {
         host.events.send(EventKind::HostEnded { state, detail: told });
     }
-    Ending { host: host.host.name.clone(), state, previous, detail, proved }
+    Ending { host: host.host.name.clone(), heard: heard(host), state, previous, detail, proved }
+}
+
+/// Whether it is this host's link that failed.
+fn lost_here(way: &Way<'_>, host: &HostRun) -> bool {
+    match way.failure {
+        Some(Error::Lost { host: there, .. } | Error::Connect { host: there, .. }) => *there == host.host.name,
+        _ => false,
+    }
+}
+
+/// Whether a host ever told what is live on it.
+fn heard(host: &HostRun) -> bool {
+    host.facts.value("user").is_some()
 }
 
 /// What was wrong with the live release before this run, by the baseline.
@@ -127,13 +147,14 @@ fn back_limit(way: &Way<'_>) -> Duration {
     service::revert_limit(service, health) + Duration::from_secs(15)
 }
 
-/// A cancelled run closes its input, which leaves the release unproven; a failed one says so, which marks it failed.
+/// A release that failed is taken back by a word, which marks it; one that is merely not wanted any more by the end of
+/// input, which leaves it unproven.
 async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     let Some(mut session) = host.session.take() else { return ask_again(way, host).await };
-    if way.cancelled {
-        session.let_go().await;
-    } else {
+    if way.guilty {
         session.word("revert").await;
+    } else {
+        session.let_go().await;
     }
     let answer = loop {
         match session.answer(back_limit(way), &host.events, "activate").await {
@@ -144,11 +165,11 @@ async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     };
     match answer {
         Some(Reply::Reverted(_)) => {
-            if way.cancelled {
-                goodbye(&mut session, &host.events, Duration::from_secs(30)).await;
-            } else {
+            if way.guilty {
                 host.session = Some(session);
                 blame(way, host).await;
+            } else {
+                goodbye(&mut session, &host.events, Duration::from_secs(30)).await;
             }
             (HostState::Reverted, String::new())
         }
@@ -162,7 +183,7 @@ async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
 
 /// Writes down why the release failed, while the session still holds the lock.
 async fn blame(way: &Way<'_>, host: &HostRun) {
-    if let (Some(release), Some(failure), false) = (way.release, way.failure, way.cancelled) {
+    if let (Some(release), Some(failure), true) = (way.release, way.failure, way.guilty) {
         let why = match failure {
             Error::Step { host: there, step, why } if *there == host.host.name => format!("{step}: {why}"),
             other => other.to_string(),
@@ -184,33 +205,60 @@ async fn try_again(way: &Way<'_>, host: &mut HostRun) -> Result<Begun> {
 /// A fresh connection and a new session: it waits until the old one has come to its end, finishes what that one left,
 /// and tells what is live. That decides.
 async fn ask_again(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
+    // What was live and well before this run is what counts in the end, not what a new session finds.
+    let known = host.facts.clone();
+    let answer = asked_again(way, host).await;
+    host.facts = known;
+    answer
+}
+
+async fn asked_again(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     let before = host.facts.current().map(str::to_owned);
     let wanted = way.release.map(|release| release.id.to_string());
     host.session = None;
-    let until = Instant::now() + back_limit(way) + way.config.rollout.silence + AGAIN;
+    let reachable = Instant::now() + way.config.rollout.silence + AGAIN;
+    let until = reachable + back_limit(way);
     let mut last = String::new();
     host.events.warn("the connection was lost; asking again over a new one");
     while Instant::now() < until {
         match try_again(way, host).await {
             Ok(Begun::Idle) => {
                 let current = host.facts.current().map(str::to_owned);
-                let answer = if wanted.is_some() && current == wanted && wanted != before {
+                // A run to what was live already leaves the same name either way: what was finished tells.
+                let committed = matches!(&host.facts.recovered, Some((true, _)))
+                    || way
+                        .release
+                        .is_some_and(|release| host.facts.state(&release.id) == State::Good && wanted != before);
+                return if wanted.is_some() && current == wanted && committed {
                     (HostState::Released, String::new())
                 } else if current == before {
                     (HostState::Reverted, String::new())
                 } else {
                     (HostState::Unknown, format!("current is {}", current.as_deref().unwrap_or("absent")))
                 };
-                if let (Some(before), HostState::Released) = (before, answer.0) {
-                    host.facts.values.insert("current".into(), before);
-                }
-                return answer;
             }
             Ok(Begun::Locked(who, _)) => last = format!("its session is still putting things back (lock: {who})"),
             Err(error @ Error::Step { .. }) => return (HostState::Unknown, error.to_string()),
-            Err(error) => last = error.to_string(),
+            Err(error) => {
+                last = error.to_string();
+                if Instant::now() > reachable {
+                    break;
+                }
+            }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     (HostState::Unknown, format!("not heard any more: {last}"))
+}
+
+/// The words for a host's end.
+fn state_detail(state: HostState, release: &str, previous: Option<&str>) -> String {
+    match (state, previous) {
+        (HostState::Released, _) => format!("runs {release}"),
+        (HostState::Untouched, Some(previous)) => format!("runs {previous}, not touched"),
+        (HostState::Untouched, None) => "nothing is live, not touched".into(),
+        (HostState::Reverted, Some(previous)) => format!("runs {previous} again"),
+        (HostState::Reverted, None) => "nothing is live again".into(),
+        (HostState::Unknown, _) => "not known".into(),
+    }
 }

@@ -18,6 +18,8 @@ use crate::transport::{Endpoint, Transport};
 struct View {
     url: Url,
     look: Look,
+    /// Whether the way leads through the host.
+    forwarded: bool,
 }
 
 /// Looks until all is well, then goes on looking for the soak. What was seen, in a few words.
@@ -25,13 +27,22 @@ pub(super) async fn verify(host: &HostRun, release: &Release) -> Result<String> 
     let health = &release.health;
     let views = views(host, release).await?;
     let blocked = || host.transport.as_ref().is_some_and(Transport::forwards_nothing);
-    for view in &views {
-        if let Err(why) = until_healthy(&view.look, &view.url, health, blocked).await {
-            if blocked() {
-                return from_host(host, health).await;
+    let mut direct = Vec::new();
+    let mut from_host = false;
+    for view in views {
+        match until_healthy(&view.look, &view.url, health, blocked).await {
+            Ok(()) => direct.push(view),
+            // Where sshd forwards no ports, the host's own node looks in our place.
+            Err(_) if view.forwarded && blocked() => from_host = true,
+            Err(why) => {
+                return Err(host.failed("verify", format!("{} within {}: {why}", view.url, duration(health.within))));
             }
-            return Err(host.failed("verify", format!("{} within {}: {why}", view.url, duration(health.within))));
         }
+    }
+    let views = direct;
+    let ask_host = || host.job("health", "", "verify", health.within + Duration::from_secs(30));
+    if from_host {
+        ask_host().await?;
     }
     let mut seen = Vec::new();
     if health.assets
@@ -45,19 +56,15 @@ pub(super) async fn verify(host: &HostRun, release: &Release) -> Result<String> 
         }
     }
     soak(host, health, &views).await?;
+    if from_host {
+        ask_host().await?;
+        seen.push("seen from the host, which forwards no ports".into());
+    }
     if let Some(view) = views.first() {
         seen.insert(0, format!("{} answers {}", view.url.path(), health.expect.status));
     }
     seen.push(format!("soaked {}", duration(health.soak)));
     Ok(seen.join(", "))
-}
-
-/// Where sshd forwards no ports, the host's own node looks in our place.
-async fn from_host(host: &HostRun, health: &Health) -> Result<String> {
-    host.job("health", "", "verify", health.within + Duration::from_secs(30)).await?;
-    soak(host, health, &[]).await?;
-    host.job("health", "", "verify", health.within + Duration::from_secs(30)).await?;
-    Ok(format!("seen from the host, which forwards no ports; soaked {}", duration(health.soak)))
 }
 
 /// The service's own port, then `health.url`.
@@ -66,7 +73,7 @@ async fn views(host: &HostRun, release: &Release) -> Result<Vec<View>> {
     let mut views = Vec::new();
     if let (Some(path), Some(port)) = (&health.path, release.service.port()) {
         let url = parse(&format!("http://127.0.0.1:{port}{path}"))?;
-        views.push(View { look: Look::new(&forward(host, "127.0.0.1", port).await?, health)?, url });
+        views.push(View { look: Look::new(&forward(host, "127.0.0.1", port).await?, health)?, url, forwarded: true });
     }
     if let Some(url) = &health.url {
         let url = parse(url)?;
@@ -74,7 +81,7 @@ async fn views(host: &HostRun, release: &Release) -> Result<Vec<View>> {
             (From::Host, Some(name), Some(port)) => forward(host, name, port).await?,
             _ => Endpoint::Direct,
         };
-        views.push(View { look: Look::new(&endpoint, health)?, url });
+        views.push(View { look: Look::new(&endpoint, health)?, url, forwarded: endpoint != Endpoint::Direct });
     }
     Ok(views)
 }
@@ -98,19 +105,16 @@ async fn soak(host: &HostRun, health: &Health, views: &[View]) -> Result<()> {
     let millis = health.soak.as_millis().to_string();
     let watching = host.job("watch", &millis, "verify", health.soak + Duration::from_secs(60));
     let looking = async {
-        let mut bad = 0;
+        let mut silent = vec![false; views.len()];
         loop {
             // Without anything to look at, the watch alone decides.
             tokio::time::sleep(health.interval.max(Duration::from_millis(250))).await;
-            for view in views {
+            for (view, silent) in views.iter().zip(&mut silent) {
                 match view.look.healthy(&view.url, &health.expect).await {
-                    Ok(()) => bad = 0,
-                    Err(why) => {
-                        bad += 1;
-                        if bad >= 2 {
-                            return host.failed("verify", format!("{} during the soak: {why}", view.url));
-                        }
-                    }
+                    Ok(()) => *silent = false,
+                    // Once nobody may answer: that can be the way there. A wrong answer is final.
+                    Err(fault) if !fault.answered && !std::mem::replace(silent, true) => {}
+                    Err(fault) => return host.failed("verify", format!("{} during the soak: {}", view.url, fault.why)),
                 }
             }
         }

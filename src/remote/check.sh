@@ -22,7 +22,7 @@ verify_tree "$here/releases/$NEW" "$here/.shipit/manifests/$NEW" | while IFS= re
 printf '%s\n' "$LINKS" | while IFS= read -r link; do
   [ -z "$link" ] || [ -e "releases/$NEW/$link" ] || say "dangling $link"
 done
-if printf '%s' "$WITHDRAW" >"$T/withdraw" && : >"$T/known" && printf '%s\n' "$SETTINGS" >"$T/service.json" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; then
+if printf '%s' "$WITHDRAW" >"$T/withdraw" && true >"$T/known" && printf '%s\n' "$SETTINGS" >"$T/service.json" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; then
   say "done 0"
 else
   say "done 1"

@@ -25,16 +25,19 @@ activate() {
 
 # By state, not by history: usable at any moment after the journal, and again after a crash.
 revert() {
-  swap_back || why "current can't be put back" || return 1
-  service_revert || return 1
-  cause=$(cat "$T/cause" 2>/dev/null) || cause=
-  # What a rollback would have made live again has been proved before: an end without a cause takes nothing from it.
-  if [ -n "$cause" ]; then
-    set_state "$NEW" failed "$cause"
-  elif [ ! -e "$T/known" ]; then
-    set_state "$NEW" unproven "put back: cancelled, or the client was not heard any more"
+  if ours; then
+    swap_back || why "current can't be put back" || return 1
+    service_revert || return 1
+  else
+    lock_mine || why "another run has taken the lock over; what is live is its business" || return 1
   fi
-  rm -f .shipit/pending && sync_dir .shipit
+  cause=$(cat "$T/cause" 2>/dev/null) || cause=
+  # What a rollback would have made live again has been proved before: nothing is taken from it.
+  if [ ! -e "$T/known" ]; then
+    if [ -n "$cause" ]; then set_state "$NEW" failed "$cause"
+    else set_state "$NEW" unproven "put back: not committed"; fi
+  fi
+  ! ours || { rm -f .shipit/pending && sync_dir .shipit; }
 }
 
 # One line of history: the host's time and what it did, then the client's fields (verb, who, commit). Once a run.
@@ -46,11 +49,10 @@ history() {
 
 # After the commit: what the record, the history and the service have to know. Runs again after a crash.
 record() {
-  set_state "$NEW" good "" "$OLD"
-  if [ -s "$T/withdraw" ] && is_release "$OLD"; then set_state "$OLD" withdrawn "$(cat "$T/withdraw")"; fi
+  set_state "$NEW" good "" "$OLD" || return 1
+  if [ -s "$T/withdraw" ] && is_release "$OLD"; then set_state "$OLD" withdrawn "$(cat "$T/withdraw")" || return 1; fi
   history "\"release\":\"$NEW\",\"previous\":\"$OLD\""
   service_commit
-  rm -rf .shipit/incoming
   rm -f .shipit/committed
 }
 

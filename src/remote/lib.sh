@@ -73,25 +73,25 @@ end_group() {
   group_empty "$1"
 }
 
-# Ends every group that is listed in a session's directory, except one.
+# Ends every group that is listed (GROUP.START) in a session's directory; 1 where one of them can't be ended.
 end_groups() {
-  for g in "$1"/groups/*; do
+  all=0
+  for g in "$1"/groups/*.*; do
     n=${g##*/}
-    case $n in '' | *[!0-9]*) continue ;; esac
-    [ "$n" != "${2-}" ] || continue
-    end_group "$n" "$(readlink "$g")" || return 1
-    rm -f "$g"
+    case $n in *[!0-9.]*) continue ;; esac
+    if end_group "${n%.*}" "${n#*.}"; then rm -f "$g"; else all=1; fi
   done
+  return $all
 }
 
 # Lists this process's group, so that the session can end it. The leader's start time tells it from a later namesake.
-# A link, as the lock is: it is whole or not there, also on a full disk. Who asks for the lock asks after listing: then
-# whoever takes it over either sees the listing, or is seen.
+# Who asks for the lock asks after listing: then whoever takes it over either sees the listing, or is seen.
 list_group() {
   proc_stat $$ || return 1
   GROUP=$P_GROUP
   proc_stat "$GROUP" || P_START=0
-  [ "$(readlink "$T/groups/$GROUP")" = "$P_START" ] || ln -sf "$P_START" "$T/groups/$GROUP"
+  # All in the name: an empty file needs no block on a full disk.
+  true >"$T/groups/$GROUP.$P_START"
 }
 
 # Durable at most 30 s later; `sync -f` is missing on old hosts, and a hanging disk must not hang a deploy.
@@ -117,14 +117,17 @@ swap_back() {
   fi
 }
 
+# Whether the journal is this session's own: only then has it switched anything, and may put it back.
+ours() {
+  journal=$(readlink .shipit/pending 2>/dev/null) && [ "${journal%% *}" = "$TOKEN" ]
+}
+
 # The state of a release and why, in its record. The record's last three lines are the host's; the rest is the client's.
 set_state() {
   r=.shipit/records/$1.json
   [ -f "$r" ] || return 0
   previous=$(sed -n 's/^"previous":"\(.*\)",$/\1/p' "$r")
   [ -z "${4-}" ] || previous=$4
-  {
-    sed '/^"previous":/,$d' "$r"
-    printf '"previous":"%s",\n"state":"%s",\n"why":"%s"}\n' "$previous" "$2" "$(plain "$3")"
-  } >"$T/record.$$" && mv -f "$T/record.$$" "$r"
+  { sed '/^"previous":/,$d' "$r" &&
+    printf '"previous":"%s",\n"state":"%s",\n"why":"%s"}\n' "$previous" "$2" "$(plain "$3")"; } >"$T/record.$$" && mv -f "$T/record.$$" "$r"
 }

@@ -31,9 +31,12 @@ lock_dead() {
   [ "$L_NS" = "$(lock_ns)" ] || return 1
   [ -r /proc/1/stat ] || [ "$(lock_owner_uid)" = "$(id -u)" ] || return 1
   ! proc_is "$L_PID" "$L_START" || return 1
-  # Its leader is gone, but what it started may still run: that is ended before anything else is begun.
-  ! is_token "$L_TOKEN" || [ ! -d ".shipit/t.$L_TOKEN/groups" ] || end_groups ".shipit/t.$L_TOKEN" || return 1
-  end_group "$L_GROUP" "$L_START"
+  # Its leader is gone, but what it started may still run: that is ended before anything else is begun. What another
+  # account started can't be looked at.
+  if is_token "$L_TOKEN" && [ -d ".shipit/t.$L_TOKEN" ]; then
+    [ -x ".shipit/t.$L_TOKEN" ] && end_groups ".shipit/t.$L_TOKEN" || return 1
+  fi
+  group_empty "$L_GROUP" || { [ "$L_GROUP" = "$L_PID" ] && end_group "$L_GROUP" "$L_START"; }
 }
 
 # shellcheck disable=SC2012 # stat has no common form; the numeric owner is the third word

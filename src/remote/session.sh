@@ -20,18 +20,17 @@ case $? in
   2) refuse "the lock can't be written in $BASE/.shipit" "look at its owner and at the free space: ls -la, df -h, df -i"; bye refused ;;
 esac
 T=.shipit/t.$TOKEN
-if ! mkdir -m 700 "$T" || ! mkdir "$T/groups" "$T/next" "$T/back" || ! mkfifo "$T/ev" "$T/out"; then
-  refuse "$BASE/.shipit/t.$TOKEN can't be made" "look at the free space: df -h, df -i"
+# All that a revert will need is written before anything is changed: a full disk is found out here.
+if ! { mkdir -m 700 "$T" && mkdir "$T/groups" "$T/next" "$T/back" && mkfifo "$T/ev" "$T/out" &&
+  printf '%s\n' "$DRIVER" >"$T/driver.sh" && { [ -z "$PROGRAM" ] || unpacked "$PROGRAM" >"$T/service.cjs"; } &&
+  true >"$T/go" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
+  refuse "the session's notes can't be written in $BASE/.shipit" "look at the free space: df -h, df -i"
   rm -rf "$T"; lock_free; bye refused
 fi
 exec 4<>"$T/ev" 7<>"$T/out"
 # Reads what tools print to the end, also when the log can't be written: a full pipe or disk must not stop a tool.
 # It ends by itself when nobody holds the fifo any more, and not before: a revert may still print.
 ( trap '' HUP INT TERM; exec 3>&- 4>&- 5<&- 7>&-; cat >>"$T/log"; cat >/dev/null ) <"$T/out" 2>/dev/null &
-printf '%s\n' "$DRIVER" >"$T/driver.sh"
-[ -z "$PROGRAM" ] || unpacked "$PROGRAM" >"$T/service.cjs"
-printf '%s\n' "$SETTINGS" >"$T/service.json"
-printf '%s' "$HISTORY" >"$T/history"
 
 # Puts right what a dead session left, by that session's own driver and notes. Its journal decides the direction.
 recover() {
@@ -39,8 +38,16 @@ recover() {
     [ -L ".shipit/$j" ] || continue
     text=$(readlink ".shipit/$j")
     left=${text%% *}
-    if ! is_token "$left" || [ ! -r ".shipit/t.$left/driver.sh" ]; then
+    if is_token "$left" && [ -d ".shipit/t.$left" ] && [ ! -x ".shipit/t.$left" ]; then
+      say "stuck an unfinished switch to ${text#* } is another account's; run shipit recover as the one that began it"
+      return 1
+    elif ! is_token "$left" || [ ! -r ".shipit/t.$left/driver.sh" ]; then
       say "stuck an unfinished switch to ${text#* } has lost its notes; compare current with shipit releases, then remove $BASE/.shipit/$j"
+      return 1
+    fi
+    now=$(readlink current) was=$(readlink ".shipit/t.$left/old")
+    if [ "$j" = pending ] && [ "$now" != "$was" ] && [ "${now##*/}" != "${text#* }" ]; then
+      say "stuck current was changed by hand to $now during an unfinished switch to ${text#* }; if that is meant, remove $BASE/.shipit/$j"
       return 1
     fi
     end_groups ".shipit/t.$left" || { say "stuck what the earlier run started can't be ended"; return 1; }
@@ -55,14 +62,15 @@ recover() {
   for d in .shipit/t.*; do
     if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then rm -rf "$d"; fi
   done
-  if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash ) & fi
+  if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash/* ) & fi
 }
 
 # --- the end: groups first, then the lock -------------------------------------------------------------------------
 
 finish() {
   [ -z "$READER" ] || kill "$READER" "$TICKER" 2>/dev/null
-  end_groups "$T"
+  # While something of ours may still work here, nobody else may.
+  end_groups "$T" || { say "warn what this run started can't be ended; the lock stays"; bye "$1"; }
   # The notes of a switch that could not be put back stay: whoever comes next needs them.
   [ "$STATE" = stuck ] || rm -rf "$T"
   lock_free
@@ -85,7 +93,18 @@ facts
 facts_current
 facts_releases
 facts_missing
-( exec 3>&- 4>&- 5<&-; setsid sh "$T/driver.sh" baseline </dev/null 2>&7 7>&- ) | while read -r kind rest; do say "$kind $rest"; done
+# Without a baseline nothing could be put back: that stops the run before it begins.
+( exec 3>&- 4>&- 5<&-; setsid sh "$T/driver.sh" baseline </dev/null 2>&7 7>&-; echo "ended $?" ) | {
+  unread="what runs on this host now can't be read"
+  while read -r kind rest; do
+    case $kind in
+      why) refuse "$unread: $rest" "pm2 must answer for $(id -un): pm2 ls"; unread='' ;;
+      refuse) say "refuse $rest"; unread='' ;;
+      ended) [ "$rest" = 0 ] || [ -z "$unread" ] || refuse "$unread" "pm2 must answer for $(id -un): pm2 ls" ;;
+      *) say "$kind $rest" ;;
+    esac
+  done
+}
 say facts
 
 # --- the loop -----------------------------------------------------------------------------------------------------
@@ -110,7 +129,7 @@ exec 5<&-
 
 # JOB runs for at most LEFT ticks; IDLE ticks since the last word; LEAVE: why the session ends; BACK: the switch is to
 # be taken back as soon as the job is over; WHY: what the job said.
-JOB='' LEFT=0 IDLE=0 LEAVE='' BACK='' WHY='' LOGGED=''
+JOB='' LEFT=0 IDLE=0 LEAVE='' BACK='' WHY='' LOGGED='' CAUSE=''
 
 start() {
   JOB=$1 LEFT=$2 WHY='' PRUNED=0 LOGGED=''
@@ -125,9 +144,10 @@ start() {
 # Puts the link back at once and lets the job in flight come to its end: a worker that is being reloaded can't be
 # called back, but no further one is touched.
 halt() {
-  : >"$T/stop"
+  # A rename needs no space, and unlike a failed redirection it can't end this shell.
+  mv -f "$T/go" "$T/stop" 2>/dev/null
   NEW=$(link_name "$T/new")
-  swap_back
+  ! ours || swap_back
 }
 
 begin_revert() {
@@ -162,7 +182,7 @@ job_done() {
   case $job-$1 in
     activate-0) if [ -n "$BACK" ]; then begin_revert; else STATE=held; say ready; fi ;;
     activate-*) if [ -n "$BACK" ]; then begin_revert; else tail_log; fail "${WHY:-activation failed}"; fi ;;
-    revert-0) STATE=reverted; say "reverted ${CAUSE-}" ;;
+    revert-0) STATE=reverted; say "reverted ${CAUSE:-$LEAVE}" ;;
     revert-*) tail_log; STATE=stuck; say "stuck ${WHY:-the service could not be put back}" ;;
     record-*) STATE=recorded; [ "$1" = 0 ] || say "warn the record could not be finished; the next run does it"; say recorded ;;
     prune-*) [ "$1" = 0 ] || say "warn cleanup stopped half-way: ${WHY:-see the log}"; say "pruned $PRUNED" ;;
@@ -172,16 +192,17 @@ job_done() {
 word() {
   case $1-$STATE in
     ping-*) say "pong $STATE" ;;
-    activate-idle) if [ -L "$T/new" ]; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
+    activate-idle) if [ -L "$T/new" ] && [ -z "$JOB$LEAVE" ]; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
     commit-held)
       if lock_mine && mv -f .shipit/pending .shipit/committed; then
         STATE=committed; say committed; start record 120
       else
-        fail "the commit could not be written"
+        CAUSE="the commit could not be written"
+        begin_revert
       fi ;;
     revert-active) CAUSE="taken back by the client"; printf '%s' "$CAUSE" >"$T/cause"; BACK=yes; halt ;;
     revert-held) fail "taken back by the client" ;;
-    prune-recorded | prune-idle) if [ -z "$JOB" ]; then start prune 600; else leave "nonsense: prune during $JOB"; fi ;;
+    prune-recorded | prune-idle) if [ -z "$JOB$LEAVE" ]; then start prune 600; else leave "nonsense: prune during $JOB"; fi ;;
     end-idle | end-committed | end-recorded | end-reverted | end-stuck) LEAVE=end ;;
     *) leave "nonsense: $(plain "$1") while $STATE" ;;
   esac

@@ -106,30 +106,36 @@ pub fn names(service: &Service) -> String {
     }
 }
 
-/// One worker's bound: how long until it is proved on another release, at the most.
+/// One worker's bound: how long until it is proved on another release, at the most. PM2 may use the kill timeout twice
+/// (stop, then start), and its command has 30 s beside its own timeouts.
 fn worker(pm2: &Pm2, health: &Health) -> Duration {
-    Duration::from_millis(pm2.kill_timeout_ms + pm2.listen_timeout_ms) + health.within + Duration::from_secs(10)
+    Duration::from_millis(2 * pm2.kill_timeout_ms + pm2.listen_timeout_ms) + health.within + Duration::from_secs(30)
 }
+
+/// How long another reload's lock is waited out: PM2 gives it 30 s, and it may be taken again in between.
+const PM2_LOCK: Duration = Duration::from_secs(75);
 
 /// How many workers are reckoned with where the number is the host's to choose.
 const MANY: u32 = 16;
+
+/// The workers that are reckoned with; an ecosystem file's number is known to the host only.
+fn workers(pm2: &Pm2) -> u32 {
+    if pm2.ecosystem.is_some() { MANY } else { pm2.instances.unwrap_or(MANY) }
+}
 
 /// The longest an activation may take.
 pub fn activate_limit(service: &Service, health: &Health) -> Duration {
     match service {
         Service::None => Duration::from_secs(30),
-        Service::Pm2(pm2) => {
-            // PM2's own lock is waited out once: 30 s.
-            worker(pm2, health) * pm2.instances.unwrap_or(MANY) + Duration::from_secs(45)
-        }
+        Service::Pm2(pm2) => worker(pm2, health) * workers(pm2) + PM2_LOCK,
     }
 }
 
-/// The longest a revert may take: the same work, and the worker in flight first.
+/// The longest a revert may take: the same work, tried twice, and the worker in flight first.
 pub fn revert_limit(service: &Service, health: &Health) -> Duration {
     match service {
         Service::None => Duration::from_secs(30),
-        Service::Pm2(pm2) => activate_limit(service, health) + worker(pm2, health),
+        Service::Pm2(pm2) => activate_limit(service, health) * 2 + worker(pm2, health),
     }
 }
 

@@ -52,13 +52,12 @@ function launch(def, port) {
   return candidate;
 }
 
-// The session ends the groups it finds listed, so a candidate does not outlive a driver that was killed. A link named by
-// the number, its text the start time, as lib.sh writes it.
-function listGroup(pid, listed) {
-  const file = path.join(DIR, 'groups', String(pid));
+// The session ends the groups it finds listed by number and start time, so a candidate does not outlive a driver that was killed.
+function listGroup(candidate, listed) {
+  if (listed) candidate.listed = path.join(DIR, 'groups', `${candidate.pid}.${startOf(candidate.pid) || 0}`);
   try {
-    fs.rmSync(file, { force: true });
-    if (listed) fs.symlinkSync(String(startOf(pid) || 0), file);
+    if (!listed) fs.unlinkSync(candidate.listed);
+    else if (fs.existsSync(path.dirname(candidate.listed))) fs.writeFileSync(candidate.listed, '');
   } catch (error) {}
 }
 
@@ -77,7 +76,7 @@ async function endCandidate(candidate) {
   while (!candidate.ended && clock() < until) await sleep(50);
   killGroup(candidate.pid, 'SIGKILL');
   for (let i = 0; i < 40 && (!candidate.ended || groupLives(candidate.pid)); i++) await sleep(50);
-  listGroup(candidate.pid, false);
+  listGroup(candidate, false);
 }
 
 // Where the candidate listens, when not on the port it was given.
@@ -117,7 +116,7 @@ async function bootOne(def, health) {
     process.exit(1);
   };
   ['SIGTERM', 'SIGINT', 'SIGHUP'].forEach(signal => process.once(signal, abandon));
-  if (candidate.pid) listGroup(candidate.pid, true);
+  if (candidate.pid) listGroup(candidate, true);
   try {
     const asset = await untilWell(candidate, def, port, health);
     note(`boot test of ${def.name}: well after ${((clock() - begun) / 1000).toFixed(1)} s on port ${port}${asset ? `, ${asset} is there` : ''}`);
