@@ -47,6 +47,48 @@ pub enum ConnectFailure {
     Other,
 }
 
+/// A host as the command lines of hints name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// For `ssh`, e.g. `-p 2222 deploy@web1`.
+    pub ssh: String,
+    /// Its bare name or address.
+    pub host: String,
+    /// The port, where one is configured.
+    pub port: Option<u16>,
+    /// The file of known keys, where it is not the user's own.
+    pub known_hosts: Option<String>,
+}
+
+impl Target {
+    /// Adds the host's key to those that are known.
+    fn learn(&self) -> String {
+        let port = self.port.map_or(String::new(), |port| format!("-p {port} "));
+        let file = self.known_hosts.as_ref().map_or("~/.ssh/known_hosts".into(), |file| pasted(file));
+        format!("ssh-keyscan {port}{} >> {file}", self.host)
+    }
+
+    /// Takes the host's keys out of those that are known. They are listed with their port unless it is ssh's own.
+    fn forget(&self) -> String {
+        let name = match self.port {
+            None | Some(22) => self.host.clone(),
+            Some(port) => format!("'[{}]:{port}'", self.host),
+        };
+        let file = self.known_hosts.as_ref().map_or(String::new(), |file| format!(" -f {}", pasted(file)));
+        format!("ssh-keygen -R {name}{file}")
+    }
+}
+
+/// A path as a word for a shell, which still replaces a leading `~`.
+fn pasted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c);
+    let (home, rest) = path.strip_prefix("~/").map_or(("", path), |rest| ("~/", rest));
+    if rest.chars().all(plain) {
+        return path.to_owned();
+    }
+    format!("{home}'{}'", rest.replace('\'', r"'\''"))
+}
+
 /// Everything that ends a run.
 #[derive(Debug)]
 pub enum Error {
@@ -100,8 +142,8 @@ pub enum Error {
         failure: ConnectFailure,
         /// The last line ssh said.
         detail: String,
-        /// Host name and port for a command line, e.g. `-p 2222 web1`.
-        target: String,
+        /// How a command line names it.
+        target: Box<Target>,
     },
     /// Somebody else works on this app.
     Locked {
@@ -200,18 +242,19 @@ impl Error {
             Error::Artifact { .. } | Error::Preflight { .. } => String::new(),
             Error::File { .. } => String::new(),
             Error::Connect { failure, target, .. } => match failure {
-                ConnectFailure::Unreachable => format!("try it by hand: ssh {target} true"),
-                ConnectFailure::UnknownHostKey => format!(
-                    "compare the key's fingerprint with the host's, then: ssh-keyscan {target} >> ~/.ssh/known_hosts"
-                ),
+                ConnectFailure::Unreachable => format!("try it by hand: ssh {} true", target.ssh),
+                ConnectFailure::UnknownHostKey => {
+                    format!("compare the key's fingerprint with the host's, then: {}", target.learn())
+                }
                 ConnectFailure::ChangedHostKey => format!(
-                    "if the host was really set up anew, remove the old key: ssh-keygen -R {}; if not, somebody may be in between",
-                    target.rsplit(' ').next().unwrap_or(target)
+                    "if the host was really set up anew, remove the old key: {}; if not, somebody may be in between",
+                    target.forget()
                 ),
                 ConnectFailure::KeyRefused => format!(
-                    "check that the public key is in the user's ~/.ssh/authorized_keys on the host; see what is offered: ssh -v {target} true"
+                    "check that the public key is in the user's ~/.ssh/authorized_keys on the host; see what is offered: ssh -v {} true",
+                    target.ssh
                 ),
-                ConnectFailure::Other => format!("try it by hand: ssh -v {target} true"),
+                ConnectFailure::Other => format!("try it by hand: ssh -v {} true", target.ssh),
             },
             Error::Locked { stage, .. } => {
                 format!("wait for it with --wait 10m; if its owner is gone for good: shipit unlock {stage}")
@@ -311,4 +354,37 @@ pub fn unknown_word(kind: &str, word: &str, known: &[&str]) -> Error {
         None => format!("there {} {}", if known.len() == 1 { "is" } else { "are" }, list(known)),
     };
     Error::Usage { what: format!("no {kind} is called `{}`", crate::text::clean(word, 80)), hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(failure: ConnectFailure, port: Option<u16>, known_hosts: Option<&str>) -> String {
+        let (host, known_hosts) = ("web1".into(), known_hosts.map(str::to_owned));
+        let target = Target { ssh: "deploy@web1".into(), host, port, known_hosts };
+        Error::Connect { host: "web".into(), failure, detail: String::new(), target: Box::new(target) }.hint()
+    }
+
+    #[track_caller]
+    fn ends(hint: &str, command: &str) {
+        let said =
+            hint.split_once(": ").map(|(_, command)| command.trim_end_matches("; if not, somebody may be in between"));
+        assert_eq!(said, Some(command));
+    }
+
+    #[test]
+    fn a_hint_for_an_unknown_host_key_names_the_bare_host() {
+        let hint = |port, file| hint(ConnectFailure::UnknownHostKey, port, file);
+        ends(&hint(None, None), "ssh-keyscan web1 >> ~/.ssh/known_hosts");
+        ends(&hint(Some(2222), Some("~/our hosts")), "ssh-keyscan -p 2222 web1 >> ~/'our hosts'");
+    }
+
+    #[test]
+    fn a_hint_for_a_changed_host_key_names_it_as_known_hosts_does() {
+        let hint = |port, file| hint(ConnectFailure::ChangedHostKey, port, file);
+        ends(&hint(None, None), "ssh-keygen -R web1");
+        ends(&hint(Some(22), Some("/ci/known_hosts")), "ssh-keygen -R web1 -f /ci/known_hosts");
+        ends(&hint(Some(2222), None), "ssh-keygen -R '[web1]:2222'");
+    }
 }

@@ -30,16 +30,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error that came before any run began, or that a listing ended with.
+/// An error that came before any run began.
 fn report(error: &Error, json: bool) {
-    let hint = error.hint();
     if json {
-        let value =
-            serde_json::json!({"event": "ended", "code": error.exit_code(), "error": error.to_string(), "hint": hint});
+        let (code, hint) = (error.exit_code(), error.hint());
+        let value = serde_json::json!({"event": "ended", "code": code, "error": error.to_string(), "hint": hint});
         println!("{value}");
     }
-    eprintln!("error: {error}");
-    if !hint.is_empty() {
-        eprintln!(" hint: {hint}");
-    }
+    shipit::report::error(error);
 }

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::{load, mask, print, reporter};
 use crate::artifact::{Artifact, EntryKind};
 use crate::cli::{BuildArgs, Global, Hosts};
-use crate::engine;
-use crate::error::Result;
+use crate::engine::{self, Cancel};
+use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::report;
 use crate::text::{bytes, count};
@@ -23,7 +23,14 @@ pub(super) async fn run(global: &Global, args: BuildArgs) -> Result<u8> {
         kind = report::Kind::Plain(report::Look { verbose: false, quiet: true, color: false });
     }
     let reporting = report::spawn(kind, mask(&config), from);
-    let made = engine::build_and_package(&config, &events).await;
+    let cancel =
+        Cancel::listen().map_err(|source| Error::File { path: "signals".into(), doing: "listen to", source })?;
+    // The build has a process group of its own: a Ctrl-C doesn't reach it, giving it up ends it.
+    let made = tokio::select! {
+        biased;
+        () = cancel.first() => Err(Error::Cancelled),
+        made = engine::build_and_package(&config, &events) => made,
+    };
     drop(events);
     let _ = reporting.await;
     let artifact = made?;

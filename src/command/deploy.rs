@@ -1,17 +1,17 @@
 //! `shipit deploy`: build, ship, switch, prove.
 
-use super::{confirm, load, make, perform, show_plan, terminal};
+use super::{confirm, load, perform, show_plan, terminal};
 use crate::cli::{DeployArgs, Global};
 use crate::engine::Request;
 use crate::error::Result;
-use crate::plan::{Flags, Verb};
+use crate::plan::{Flags, Plan, Verb};
 
 pub(super) async fn run(global: &Global, args: DeployArgs) -> Result<u8> {
     let config = load(global, args.place.stage.as_deref(), &args.place.hosts)?;
     let flags = Flags { skip_build: args.skip_build, no_boot_test: args.switch.no_boot_test, keep: None };
-    let plan = make(Verb::Deploy, &config, &flags);
+    let plan = Plan::make(Verb::Deploy, &config, &flags);
     if args.dry.dry_run {
-        return show_plan(global, &config, plan, args.dry.offline).await;
+        return show_plan(global, &config, plan, None, args.dry.offline).await;
     }
     confirm(&config, "Deploy", args.switch.yes)?;
     let keep = config.release.keep;

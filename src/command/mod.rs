@@ -12,17 +12,21 @@ mod status;
 mod unlock;
 
 use std::io::{IsTerminal, Write};
-
 use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use serde_json::{Value, json};
 
 use crate::cli::{Cli, Global, Hosts, Verb};
 use crate::config::{self, Config};
-use crate::engine::{self, Cancel, Outcome, Request};
+use crate::engine::{self, Cancel, Outcome, Request, Wanted};
 use crate::error::{Error, Result, unknown_word};
 use crate::event::{EventKind, Events};
-use crate::plan::{self, Flags, Plan};
+use crate::plan::{self, Plan};
+use crate::remote::Facts;
 use crate::report::{self, Kind, Look};
 use crate::secret::Mask;
+use crate::text::age;
 
 /// Runs what was asked for; the exit code.
 pub async fn run(cli: Cli) -> Result<u8> {
@@ -84,6 +88,14 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Tells why a host gave no answer, where its answer would have stood: it must not hide the others'. `code` becomes the
+/// exit code. The host's entry for a JSON listing.
+fn unheard(host: &str, error: &Error, code: &mut u8) -> Value {
+    report::error(error);
+    *code = (*code).max(error.exit_code());
+    json!({"host": host, "error": error.to_string(), "hint": error.hint()})
+}
+
 /// Asks on the terminal where the stage wants it. `--yes` answers; without a terminal there is no answer.
 fn confirm(config: &Config, what: &str, yes: bool) -> Result<()> {
     if !config.ask || yes {
@@ -130,33 +142,50 @@ fn tell_end(events: &Events, outcome: &Outcome, took: Duration) {
     });
 }
 
-/// Prints a plan; with hosts reachable, filled in with their facts.
-async fn show_plan(global: &Global, config: &Config, mut plan: Plan, offline: bool) -> Result<u8> {
-    let mut code = 0;
-    let mut findings = Vec::new();
+/// Prints a plan; with hosts reachable, filled in with their facts. `wanted`: what a rollback goes back to.
+async fn show_plan(
+    global: &Global,
+    config: &Config,
+    mut plan: Plan,
+    wanted: Option<&Wanted>,
+    offline: bool,
+) -> Result<u8> {
+    let (mut code, mut findings, mut hosts, mut silent) = (0, Vec::new(), Vec::new(), Vec::new());
     if !offline {
-        let mut hosts = Vec::new();
         for seen in look::all(config, None).await {
-            let facts = seen.facts?;
-            findings.extend(
-                engine::findings(&seen.host, config, &facts).into_iter().map(|found| (seen.host.name.clone(), found)),
-            );
-            hosts.push((seen.host.name.clone(), facts));
+            match seen.facts {
+                Ok(facts) => {
+                    let found = engine::findings(&seen.host, config, &facts);
+                    findings.extend(found.into_iter().map(|found| (seen.host.name.clone(), found)));
+                    hosts.push((seen.host.name, facts));
+                }
+                Err(error) => silent.push(unheard(&seen.host.name, &error, &mut code)),
+            }
         }
-        plan::fill(&mut plan, &hosts);
+        // Which one all can go back to is not known before all have answered.
+        let target = match wanted {
+            Some(wanted) if silent.is_empty() => Some(target(wanted, &hosts, &config.stage)?),
+            _ => None,
+        };
+        plan::fill(&mut plan, &hosts, target.as_deref());
     }
     if global.json {
         let steps: Vec<_> = plan
             .steps
             .iter()
-            .map(|planned| serde_json::json!({"step": planned.step.word(), "how": planned.how, "skip": planned.skip, "undo": planned.step.undo().sentence()}))
+            .map(|planned| json!({"step": planned.step.word(), "how": planned.how, "skip": planned.skip, "undo": planned.step.undo().sentence()}))
             .collect();
         let findings: Vec<_> = findings
             .iter()
-            .map(|(host, found)| serde_json::json!({"host": host, "what": found.what, "cure": found.cure}))
+            .map(|(host, found)| json!({"host": host, "what": found.what, "cure": found.cure}))
             .collect();
-        let plan =
-            serde_json::json!({"plan": plan.verb.word(), "title": plan.title, "steps": steps, "findings": findings});
+        let plan = json!({
+            "plan": plan.verb.word(),
+            "title": plan.title,
+            "steps": steps,
+            "findings": findings,
+            "unheard": silent,
+        });
         print(&format!("{plan}\n"));
     } else {
         print(&plan.to_string());
@@ -165,12 +194,17 @@ async fn show_plan(global: &Global, config: &Config, mut plan: Plan, offline: bo
         }
     }
     if !findings.is_empty() {
-        code = 1;
+        code = code.max(1);
     }
     Ok(code)
 }
 
-/// A plan from config and flags.
-fn make(verb: plan::Verb, config: &Config, flags: &Flags) -> Plan {
-    Plan::make(verb, config, flags)
+/// What a rollback would make live, as the plan says it.
+fn target(wanted: &Wanted, hosts: &[(String, Facts)], stage: &str) -> Result<String> {
+    let facts: Vec<(&str, &Facts)> = hosts.iter().map(|(name, facts)| (name.as_str(), facts)).collect();
+    let id = engine::choose(wanted, &facts, stage)?;
+    let record = facts.iter().find_map(|(_, facts)| facts.records.get(&id));
+    let commit = record.filter(|record| record.commit.is_some());
+    let commit = commit.map_or(String::new(), |record| format!(", commit {}", record.short_commit()));
+    Ok(format!("release {id}, made {}{commit}", age((Utc::now() - id.time()).num_seconds())))
 }

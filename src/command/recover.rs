@@ -1,14 +1,14 @@
 //! `shipit recover`: finishes what an interrupted run left, and nothing else.
 
-use super::{load, make, perform, terminal};
+use super::{load, perform, terminal};
 use crate::cli::{Global, Place};
 use crate::engine::Request;
 use crate::error::Result;
-use crate::plan::{Flags, Verb};
+use crate::plan::{Flags, Plan, Verb};
 
 pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let config = load(global, place.stage.as_deref(), &place.hosts)?;
-    let plan = make(Verb::Recover, &config, &Flags::default());
+    let plan = Plan::make(Verb::Recover, &config, &Flags::default());
     let keep = config.release.keep;
     perform(global, Request { config, plan, wait: None, wanted: None, keep, terminal: terminal() }).await
 }

@@ -3,7 +3,7 @@
 use chrono::Utc;
 use serde_json::json;
 
-use super::{load, look, print};
+use super::{load, look, print, unheard};
 use crate::cli::{Global, Place};
 use crate::error::Result;
 use crate::release::ReleaseId;
@@ -13,18 +13,21 @@ use crate::text::{age, bytes, clean};
 pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let config = load(global, place.stage.as_deref(), &place.hosts)?;
     let mut listed = Vec::new();
+    let mut code = 0;
     for seen in look::all(&config, None).await {
-        let facts = seen.facts?;
-        if global.json {
-            listed.push(json!({"host": seen.host.name, "current": facts.current(), "releases": rows_json(&facts)}));
-        } else {
-            print(&table(&seen.host.name, &facts));
+        let name = &seen.host.name;
+        match seen.facts {
+            Ok(facts) if global.json => {
+                listed.push(json!({"host": name, "current": facts.current(), "releases": rows_json(&facts)}));
+            }
+            Ok(facts) => print(&table(name, &facts)),
+            Err(error) => listed.push(unheard(name, &error, &mut code)),
         }
     }
     if global.json {
         print(&format!("{}\n", json!({"app": config.app, "stage": config.stage, "hosts": listed})));
     }
-    Ok(0)
+    Ok(code)
 }
 
 /// Newest first; those whose files are gone are not listed.

@@ -1,24 +1,24 @@
 //! `shipit rollback`: an earlier release live again, by the same way as a deploy. Shared files and databases stay.
 
-use super::{confirm, load, make, perform, show_plan, terminal};
+use super::{confirm, load, perform, show_plan, terminal};
 use crate::cli::{Global, RollbackArgs, Target};
 use crate::engine::{Request, Wanted};
 use crate::error::Result;
-use crate::plan::{Flags, Verb};
+use crate::plan::{Flags, Plan, Verb};
 
 pub(super) async fn run(global: &Global, args: RollbackArgs) -> Result<u8> {
     let (stage, target) = args.target()?;
     let config = load(global, stage, &args.hosts)?;
-    let flags = Flags { no_boot_test: args.switch.no_boot_test, ..Flags::default() };
-    let plan = make(Verb::Rollback, &config, &flags);
-    if args.dry.dry_run {
-        return show_plan(global, &config, plan, args.dry.offline).await;
-    }
-    confirm(&config, "Roll back", args.switch.yes)?;
     let wanted = match target {
         Target::Steps(n) => Wanted::Back(n as usize),
         Target::Release(id) => Wanted::Named(id),
     };
+    let flags = Flags { no_boot_test: args.switch.no_boot_test, ..Flags::default() };
+    let plan = Plan::make(Verb::Rollback, &config, &flags);
+    if args.dry.dry_run {
+        return show_plan(global, &config, plan, Some(&wanted), args.dry.offline).await;
+    }
+    confirm(&config, "Roll back", args.switch.yes)?;
     let keep = config.release.keep;
     let wait = args.switch.wait;
     perform(global, Request { config, plan, wait, wanted: Some(wanted), keep, terminal: terminal() }).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::releases::columns;
-use super::{load, look, print};
+use super::{load, look, print, unheard};
 use crate::cli::{Global, Place};
 use crate::error::Result;
 use crate::remote::{Facts, reply};
@@ -15,18 +15,18 @@ use crate::text::duration;
 pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let config = load(global, place.stage.as_deref(), &place.hosts)?;
     let mut hosts = Vec::new();
+    let mut code = 0;
     for seen in look::all(&config, None).await {
-        let facts = seen.facts?;
-        if global.json {
-            hosts.push(one_json(&seen.host.name, &facts));
-        } else {
-            print(&one(&seen.host.name, &facts, &config.stage));
+        match seen.facts {
+            Ok(facts) if global.json => hosts.push(one_json(&seen.host.name, &facts)),
+            Ok(facts) => print(&one(&seen.host.name, &facts, &config.stage)),
+            Err(error) => hosts.push(unheard(&seen.host.name, &error, &mut code)),
         }
     }
     if global.json {
         print(&format!("{}\n", json!({"app": config.app, "stage": config.stage, "hosts": hosts})));
     }
-    Ok(0)
+    Ok(code)
 }
 
 fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
@@ -46,16 +46,7 @@ fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
 fn one(host: &str, facts: &Facts, stage: &str) -> String {
     let mut text = format!("{host}\n");
     let mut line = |line: String| text.push_str(&format!("  {line}\n"));
-    match facts.current() {
-        None => line("nothing is live".into()),
-        Some(current) => {
-            let record = current.parse().ok().and_then(|id| facts.records.get(&id));
-            let about = record.map_or(String::new(), |record| {
-                format!(", {}, commit {} by {}", record.state.word(), record.short_commit(), record.who)
-            });
-            line(format!("live: {current}{about}"));
-        }
-    }
+    // What a person must know before they believe the rest.
     if let Some((journal, release)) = &facts.leftover {
         let way = if journal == "pending" { "takes it back" } else { "finishes it" };
         line(format!("an unfinished switch to {release}; shipit recover {stage} {way}"));
@@ -66,6 +57,16 @@ fn one(host: &str, facts: &Facts, stage: &str) -> String {
             line(format!("a dead lock of {who} since {}; the next run takes it over", reply::since(since)));
         }
         None => {}
+    }
+    match facts.current() {
+        None => line("nothing is live".into()),
+        Some(current) => {
+            let record = current.parse().ok().and_then(|id| facts.records.get(&id));
+            let about = record.map_or(String::new(), |record| {
+                format!(", {}, commit {} by {}", record.state.word(), record.short_commit(), record.who)
+            });
+            line(format!("live: {current}{about}"));
+        }
     }
     for found in &facts.refusals {
         line(format!("{}; cure: {}", found.what, found.cure));

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::{load, look, print, terminal};
+use serde_json::json;
+
+use super::{load, look, print, terminal, unheard};
 use crate::cli::{Global, Place};
 use crate::engine::HostRun;
 use crate::error::{Error, Result};
@@ -15,6 +17,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let config = load(global, place.stage.as_deref(), &place.hosts)?;
     let who = look::who(&config).await;
+    let mut listed = Vec::new();
+    let mut code = 0;
     for host in &config.hosts {
         let (events, _) = Events::channel();
         let mut run = HostRun::new(host.clone(), look::home(&config, who.clone()), &events);
@@ -36,7 +40,14 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
         }
         .await;
         run.end().await;
-        print(&format!("{}: {}\n", host.name, told?));
+        match told {
+            Ok(did) if global.json => listed.push(json!({"host": host.name, "did": did})),
+            Ok(did) => print(&format!("{}: {did}\n", host.name)),
+            Err(error) => listed.push(unheard(&host.name, &error, &mut code)),
+        }
     }
-    Ok(0)
+    if global.json {
+        print(&format!("{}\n", json!({"app": config.app, "stage": config.stage, "hosts": listed})));
+    }
+    Ok(code)
 }

@@ -1,7 +1,9 @@
 //! What is done on this machine before a host gets anything: the build command, and what git and the system say of us.
 
 use std::path::Path;
+use std::pin::pin;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
@@ -10,6 +12,10 @@ use crate::config::Build;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
 use crate::text::clean;
+
+/// How long the command's output may stay open once it has ended: what it left behind (a compiler's server, say) may
+/// hold it for ever.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs the build command by `sh -c` in the app's root; its lines become events. Dropping this ends the command with
 /// all that it started.
@@ -28,8 +34,14 @@ pub(super) async fn build(build: &Build, events: &Events) -> Result<()> {
         .map_err(|source| Error::File { path: build.root.clone(), doing: "build in", source })?;
     let _group = Group(child.id());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let status = async { child.wait().await };
-    let (status, (), ()) = tokio::join!(status, lines(stdout, events), lines(stderr, events));
+    let mut said = pin!(async { tokio::join!(lines(stdout, events), lines(stderr, events)) });
+    let status = tokio::select! {
+        _ = &mut said => child.wait().await,
+        status = child.wait() => {
+            let _ = tokio::time::timeout(LAST_WORDS, said).await;
+            status
+        }
+    };
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Error::Build { command: text.clone(), status: status.code() }),

@@ -134,13 +134,13 @@ fn meets(answer: &Answer, expect: &Expect) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// The first script or style sheet of the site itself that a page names.
+/// The first script or style sheet of the site itself that a page names. In an attribute `&` is written `&amp;`.
 fn named_asset(html: &str) -> Option<String> {
     let ends = [".js", ".mjs", ".css"];
     html.split(['"', '\'', ' ', '>']).find_map(|word| {
         let path = word.split(['?', '#']).next()?;
         let local = (path.starts_with('/') && !path.starts_with("//")) || path.starts_with("./");
-        (local && ends.iter().any(|end| path.ends_with(end))).then(|| word.to_owned())
+        (local && ends.iter().any(|end| path.ends_with(end))).then(|| word.replace("&amp;", "&"))
     })
 }
 
@@ -225,6 +225,8 @@ mod tests {
     fn the_first_local_script_or_style_is_an_asset() {
         let html = r#"<link rel="x" href="//cdn/x.css"><script src="/_next/static/a.js?dpl=1" async></script>"#;
         assert_eq!(named_asset(html), Some("/_next/static/a.js?dpl=1".into()));
+        let html = r#"<link href="/a.css?v=1&amp;dpl=2">"#;
+        assert_eq!(named_asset(html), Some("/a.css?v=1&dpl=2".into()));
         assert_eq!(named_asset("<p>none</p>"), None);
     }
 }

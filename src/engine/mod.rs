@@ -30,7 +30,7 @@ pub use host::{HostRun, Said};
 pub use outcome::{Ending, Outcome};
 pub use run::{Request, run};
 pub use scripts::Home;
-pub use target::Wanted;
+pub use target::{Wanted, choose};
 
 /// Builds and packages, told as the two steps of a deploy.
 pub async fn build_and_package(config: &Config, events: &Events) -> Result<Arc<Artifact>> {

@@ -17,7 +17,7 @@ pub enum Wanted {
 }
 
 /// The release, or why there is none.
-pub(super) fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> Result<ReleaseId> {
+pub fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> Result<ReleaseId> {
     let hint = format!("see what there is: shipit releases {stage}");
     let none = |why: String| Error::NoTarget { why, hint: hint.clone() };
     match wanted {

@@ -3,8 +3,8 @@
 use super::{Plan, Step};
 use crate::remote::Facts;
 
-/// Adds to each step what the facts of `hosts` (name and facts) decide.
-pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)]) {
+/// Adds to each step what the facts of `hosts` (name and facts) decide, and `target`: the release a rollback makes live.
+pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)], target: Option<&str>) {
     for planned in &mut plan.steps {
         let each = |tell: &dyn Fn(&Facts) -> Option<String>| -> Vec<String> {
             hosts.iter().filter_map(|(name, facts)| Some(format!("{name}: {}", tell(facts)?))).collect()
@@ -25,6 +25,7 @@ pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)]) {
                 }
                 (!parts.is_empty()).then(|| parts.join("; "))
             }),
+            Step::Preflight => target.map(str::to_owned).into_iter().collect(),
             Step::Receive => each(&|facts| Some(if facts.has("zstd") { "zstd".into() } else { "gzip".into() })),
             Step::Activate => each(&|facts| {
                 Some(match (facts.current(), facts.workers.len()) {

@@ -6,13 +6,25 @@ refuse() { say "refuse $(plain "$1")$TAB$(plain "$2")"; }
 
 TAB=$(printf '\t')
 
+# A folder on the way to the home that can't be entered, though something of its name is there.
+home_closed() {
+  if [ -d "$1" ]; then
+    refuse "$1 can't be entered by $(id -un)" "as root on the host: chown $(id -un) $(quoted "$1") if it is the app's own, else chmod a+x $(quoted "$1")"
+  else
+    refuse "$1 is there, but no directory" "move it away on the host, or choose another path in deploy.toml"
+  fi
+}
+
 # Makes the home and the state directory. Two accounts that share a home share a group: then all is group-writable.
 home_make() {
   if ! error=$(mkdir -p "$BASE" 2>&1); then
     refuse "$BASE can't be made: ${error##*: }" "as root on the host: install -d -o $(id -un) $(quoted "$BASE")"
     return 1
   fi
-  cd "$BASE" || return 1
+  if ! cd "$BASE" 2>/dev/null; then
+    home_closed "$BASE"
+    return 1
+  fi
   home_modes
   if ! error=$(mkdir -p .shipit .shipit/manifests .shipit/records releases shared 2>&1) || [ ! -w . ] || [ ! -w .shipit ] || [ ! -w releases ]; then
     refuse "$BASE is not writable for $(id -un)" "as root on the host: chown -R $(id -un) $(quoted "$BASE")"
@@ -37,11 +49,11 @@ home_current() {
       releases/* | ./releases/*) return 0 ;;
     esac
     refuse "current points to $text, which is not in releases/" \
-      "adopt it: cd $(quoted "$BASE") && cp -a current/. releases/before-shipit && ln -s releases/before-shipit next && mv -T next current"
+      "adopt it (between the last two commands nothing is live): cd $(quoted "$BASE") && mkdir -p releases && cp -a current/. releases/before-shipit && rm current && ln -s releases/before-shipit current"
     return 1
   elif [ -e current ]; then
     refuse "current is a real directory, not a link" \
-      "adopt it: cd $(quoted "$BASE") && mv current releases/before-shipit && ln -s releases/before-shipit current"
+      "adopt it (between the last two commands nothing is live): cd $(quoted "$BASE") && mkdir -p releases && mv current releases/before-shipit && ln -s releases/before-shipit current"
     return 1
   fi
 }

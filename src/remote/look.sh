@@ -9,9 +9,13 @@ trap : HUP INT TERM PIPE
 if ! cd "$BASE" 2>/dev/null; then
   # Not there yet: the nearest directory that is tells whether it could be made, and the space.
   up=$BASE
-  while [ ! -d "$up" ]; do up=$(dirname "$up"); done
-  cd "$up" || exit 10
-  [ -w . ] || refuse "$BASE can't be made: $up is not writable for $(id -un)" "as root on the host: install -d -o $(id -un) $(quoted "$BASE")"
+  while [ ! -e "$up" ] && [ ! -L "$up" ]; do up=$(dirname "$up"); done
+  if ! cd "$up" 2>/dev/null; then
+    home_closed "$up"
+    cd / || exit 10
+  elif [ ! -w . ]; then
+    refuse "$BASE can't be made: $up is not writable for $(id -un)" "as root on the host: install -d -o $(id -un) $(quoted "$BASE")"
+  fi
   facts
   fact home absent
   facts_missing

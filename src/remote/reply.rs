@@ -1,7 +1,6 @@
 //! What a host says: one `@word rest` line at a time. The only parser of host answers; a line it doesn't know is noise
 //! (a chatty `.bashrc`), never an error. Text in replies is cleaned here and nowhere else.
 
-use crate::release::ReleaseId;
 use crate::text::clean;
 
 /// The longest line that is read; longer ones are cut.
@@ -167,11 +166,6 @@ pub fn since(text: &str) -> String {
         Ok(at) => format!("{} UTC", at.format("%Y-%m-%d %H:%M:%S")),
         Err(_) => text.to_owned(),
     }
-}
-
-/// The id in an answer, where it is one.
-pub fn release(text: &str) -> Option<ReleaseId> {
-    text.parse().ok()
 }
 
 #[cfg(test)]

@@ -26,11 +26,6 @@ impl Script {
         self
     }
 
-    /// What it is called.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
     /// The text that goes to the host. Fails where a value holds a NUL or the whole is over [`LARGEST`].
     pub fn render(&self) -> Result<String> {
         let mut text = String::new();

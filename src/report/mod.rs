@@ -11,6 +11,7 @@ use std::io;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
+use crate::error::Error;
 use crate::event::Event;
 use crate::secret::Mask;
 use crate::text::clean;
@@ -50,6 +51,15 @@ fn drain(mut events: UnboundedReceiver<Event>, mut write: impl FnMut(&Event) -> 
     let mut open = true;
     while let Some(event) = events.blocking_recv() {
         open = open && write(&event).is_ok();
+    }
+}
+
+/// An error that no run's events tell: before any began, or of a host in a listing.
+pub fn error(error: &Error) {
+    eprintln!("error: {error}");
+    let hint = error.hint();
+    if !hint.is_empty() {
+        eprintln!(" hint: {hint}");
     }
 }
 

@@ -95,12 +95,16 @@ fn millis(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The app names to look for on a host, as `service_look` takes them.
+/// The app names to look for on a host, as `service_look` takes them. None: the ecosystem file decides, so all apps
+/// that belong to the home.
 pub fn names(service: &Service) -> String {
     match service {
         Service::None => "{}".into(),
         Service::Pm2(pm2) => {
-            let names = if pm2.only.is_empty() { vec![pm2.name.clone()] } else { pm2.only.clone() };
+            let names = match &pm2.ecosystem {
+                None if pm2.only.is_empty() => vec![pm2.name.clone()],
+                _ => pm2.only.clone(),
+            };
             json!({ "names": names, "port": pm2.port }).to_string()
         }
     }

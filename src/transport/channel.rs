@@ -81,11 +81,6 @@ impl Running {
         stdin.write_all(bytes).await.is_ok() && stdin.flush().await.is_ok()
     }
 
-    /// End of input.
-    pub fn close_stdin(&mut self) {
-        self.stdin = None;
-    }
-
     /// The last lines it printed that are not replies.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("no holder panics").iter().cloned().collect()

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use super::{BOOTSTRAP, Running};
 use crate::config::{Address, Host, Ssh as Config};
-use crate::error::{ConnectFailure, Error, Result};
+use crate::error::{ConnectFailure, Error, Result, Target};
 use crate::text::clean;
 
 /// ssh appends 17 characters to the socket's path while it binds, and the system allows about 104.
@@ -25,7 +25,7 @@ const MOST_MASTERS: usize = 6;
 pub struct Ssh {
     host: String,
     target: Vec<String>,
-    shown: String,
+    shown: Target,
     terminal: bool,
     directory: TempDir,
     masters: Mutex<Vec<Arc<Session>>>,
@@ -93,7 +93,7 @@ impl Ssh {
     fn refused(&self, number: usize) -> Error {
         let log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
         let (failure, detail) = classify(&log);
-        Error::Connect { host: self.host.clone(), failure, detail, target: self.shown.clone() }
+        Error::Connect { host: self.host.clone(), failure, detail, target: Box::new(self.shown.clone()) }
     }
 
     pub(super) fn forwards_nothing(&self) -> bool {
@@ -239,14 +239,13 @@ fn arguments(host: &Host, config: &Config) -> Vec<String> {
     arguments
 }
 
-/// The host as a user would type it after `ssh` or `ssh-keyscan`.
-fn shown(host: &Host, config: &Config) -> String {
-    let Address::Ssh { user, host: name, port } = &host.address else { return host.name.clone() };
+/// The host as a user would type it.
+fn shown(host: &Host, config: &Config) -> Target {
+    let Address::Ssh { user, host: name, port } = &host.address else { return Target::default() };
     let at = user.as_ref().map_or(name.clone(), |user| format!("{user}@{name}"));
-    match port.or(config.port) {
-        Some(port) => format!("-p {port} {at}"),
-        None => at,
-    }
+    let port = port.or(config.port);
+    let ssh = port.map_or(at.clone(), |port| format!("-p {port} {at}"));
+    Target { ssh, host: name.clone(), port, known_hosts: config.known_hosts.clone() }
 }
 
 /// What kind of failure ssh's log tells of, and its telling line.

@@ -3,8 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::support::area::Area;
+use super::support::process::{Signal, alive, eventually};
 use super::support::shipit::Shipit;
 use super::support::site::Site;
 use super::support::{App, Live, Make, STAGE};
@@ -197,4 +199,34 @@ fn build_shows_what_would_ship_and_sends_nothing() {
     let live = bench.site().current().unwrap();
     bench.run("deploy", &[]).expect(1).says(&["exit 7"]);
     bench.site().assert_invariant(&Live::Old(live));
+}
+
+#[test]
+fn a_build_that_is_cancelled_ends_its_command() {
+    let mut bench = Make::files().bench();
+    bench.config.set("build.command", "echo $$ > pid.new && mv pid.new pid && exec sleep 300");
+    bench.write(&App::site("v1"));
+    let run = bench.shipit.spawn(&["build", STAGE]);
+    let mut pid = String::new();
+    eventually("the command runs", Duration::from_secs(20), || {
+        pid = fs::read_to_string(bench.project.join("pid")).map_err(|error| error.to_string())?.trim().to_owned();
+        Ok(())
+    });
+    run.signal(Signal::Int);
+    run.finish().expect(130);
+    let pid = pid.parse().unwrap();
+    eventually("the command is gone", Duration::from_secs(5), || match alive(pid) {
+        true => Err(format!("{pid} runs")),
+        false => Ok(()),
+    });
+}
+
+#[test]
+fn what_a_build_leaves_running_does_not_hold_it_up() {
+    let mut bench = Make::files().bench();
+    bench.config.set("build.command", "sleep 60 & echo made");
+    bench.write(&App::site("v1"));
+    let began = Instant::now();
+    bench.run("build", &[]).expect(0);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

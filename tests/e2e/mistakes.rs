@@ -76,10 +76,51 @@ fn the_host_is_unreachable() {
 }
 
 #[test]
+fn a_host_that_is_unreachable_hides_no_other_one() {
+    let mut bench = Make::files().hosts(2).bench();
+    let live = bench.release(&App::site("v1"));
+    let mut addresses: Vec<_> = bench.hosts.iter().map(|host| host.address()).collect();
+    addresses[0].insert("address".into(), format!("shipit-a@127.0.0.1:{}", ports::free()).into());
+    bench.config.set("stages.production.hosts", addresses);
+    bench.write_config();
+    let (here, gone) = (bench.hosts[1].name.clone(), bench.hosts[0].name.clone());
+    for (verb, flags, word) in [
+        ("status", vec![], &*live),
+        ("releases", vec![], &*live),
+        ("cleanup", vec!["--dry-run"], "would remove 0"),
+        ("deploy", vec!["-n"], "receive"),
+        ("rollback", vec!["-n"], "preflight"),
+        ("unlock", vec![], "not locked"),
+    ] {
+        let said = bench.run(verb, &flags).expect(1).says(&[word, "not reachable", "hint: try it by hand: ssh "]);
+        assert!(said.stdout.contains(word), "{said}");
+    }
+    for verb in ["status", "releases", "unlock"] {
+        let said = bench.run(verb, &["--json"]).expect(1).json();
+        assert_eq!(said["hosts"][0]["host"], *gone, "{said}");
+        assert!(said["hosts"][0]["error"].as_str().unwrap().contains("not reachable"), "{said}");
+        assert_eq!(said["hosts"][1]["host"], *here, "{said}");
+    }
+}
+
+#[test]
+fn the_path_can_not_be_entered() {
+    let bench = Make::files().bench();
+    let dir = &bench.site().dir;
+    std::os::unix::fs::chown(dir, Some(0), Some(0)).unwrap();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
+    bench.write(&App::site("v1"));
+    for flags in [&["-n"][..], &[]] {
+        bench.run("deploy", flags).expect(1).says(&["can't be entered", "shipit-a", "chown"]);
+    }
+}
+
+#[test]
 fn the_host_key_is_unknown() {
     let (bench, live) = live();
     fs::write(bench.area.path().join("known_hosts"), "").unwrap();
-    refused(&bench, &live, &["known_hosts", "ssh-keyscan"]);
+    let command = format!("ssh-keyscan -p {} 127.0.0.1 >> ", bench.host().ssh_port());
+    refused(&bench, &live, &["known_hosts", &command]);
 }
 
 #[test]
@@ -89,7 +130,8 @@ fn the_host_key_has_changed() {
     let other = fs::read_to_string(bench.area.path().join("other.pub")).unwrap();
     let line = format!("[127.0.0.1]:{} {other}", bench.host().ssh_port());
     fs::write(bench.area.path().join("known_hosts"), line).unwrap();
-    refused(&bench, &live, &["another one than known_hosts", "ssh-keygen -R"]);
+    let command = format!("ssh-keygen -R '[127.0.0.1]:{}' -f ", bench.host().ssh_port());
+    refused(&bench, &live, &["another one than known_hosts", &command]);
 }
 
 #[test]

@@ -95,6 +95,16 @@ fn a_dry_run_writes_nothing_on_the_host() {
 }
 
 #[test]
+fn a_dry_rollback_names_the_release() {
+    let bench = Make::files().bench();
+    let first = bench.release(&App::site("v1"));
+    bench.run("rollback", &["-n"]).expect(1).says(&["no earlier good release", "shipit releases"]);
+    let second = bench.release(&App::site("v2"));
+    bench.run("rollback", &["-n"]).expect(0).says(&[&format!("release {first}, made just now")]);
+    bench.run("rollback", &[&second, "-n"]).expect(1).says(&["live already"]);
+}
+
+#[test]
 fn an_offline_dry_run_connects_to_nobody() {
     let bench = Make::files().bench();
     bench.write(&App::site("v1"));

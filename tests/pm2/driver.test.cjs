@@ -60,6 +60,8 @@ describe('a cluster of two, in a folder with an odd name', () => {
   test('status proves and contradicts', async () => {
     const fine = await world.drive('status', 'B', '{"names":["web"]}');
     assert.deepStrictEqual(fine.worker.map(line => JSON.parse(line).proof), ['proved', 'proved']);
+    const unnamed = await world.drive('status', 'B', '{"names":[]}');
+    assert.deepStrictEqual(unnamed.worker.map(line => JSON.parse(line).name), ['web', 'web'], 'all that work in this home');
     const wrong = await world.drive('status', 'A');
     assert.deepStrictEqual(wrong.worker.map(line => JSON.parse(line).proof), ['contradicted', 'contradicted']);
   });

@@ -1,4 +1,4 @@
-//! Any files, as they are: `output`, or the whole of `root`.
+//! Any files, as they are: all that lies in `output`.
 //! Guesses nothing about what is needed to run them; `exclude` says what stays here.
 
 use super::{Mapping, refused};

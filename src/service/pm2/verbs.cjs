@@ -33,16 +33,17 @@ async function commit() {
   if (result.code !== 0) note(`pm2 save failed (${result.late ? 'no end within 20 s' : `exit ${result.code}`}): after a reboot PM2 brings back what it saved before`);
 }
 
-function names(arg) {
-  const asked = arg ? JSON.parse(arg) : {};
-  if (asked.names && asked.names.length) return asked.names;
-  return readOr('apps.json', null) ? readOr('apps.json').map(def => def.name) : [settings().service.name];
+// Those that are asked for by name, or, asked for without a name, all that work in the app's home.
+function chosen(list, arg) {
+  const asked = arg ? JSON.parse(arg).names : null;
+  if (asked && !asked.length) return list.filter(isOurs);
+  const names = asked || (readOr('apps.json', null) ? readOr('apps.json').map(def => def.name) : [settings().service.name]);
+  return list.filter(worker => names.includes(worker.name));
 }
 
 async function status(arg) {
-  const wanted = names(arg);
   const release = NEW || idOfCurrent();
-  workersOf(await jlist()).filter(worker => wanted.includes(worker.name)).forEach(worker => {
+  chosen(workersOf(await jlist()), arg).forEach(worker => {
     const place = worker.pid ? placeOf(worker.pid) : { hidden: 'it has no process' };
     const ours = place.release === release && !place.gone;
     const proof = place.release ? (ours ? 'proved' : 'contradicted') : `not provable: ${place.hidden || `it works in ${place.elsewhere}`}`;
@@ -55,8 +56,7 @@ async function status(arg) {
 }
 
 async function log(arg) {
-  const wanted = names(arg);
-  let files = [].concat(...workersOf(await jlist()).filter(w => wanted.includes(w.name)).map(w => w.logs.map((file, i) => [i ? 'err' : 'out', file])));
+  let files = [].concat(...chosen(workersOf(await jlist()), arg).map(w => w.logs.map((file, i) => [i ? 'err' : 'out', file])));
   if (!files.length) files = [].concat(...readOr('baseline.json', { apps: [] }).apps.filter(a => a.exists).map(a => [['out', a.app.out_file], ['err', a.app.error_file]]));
   const seen = new Set();
   files.filter(([, file]) => file && !seen.has(file) && seen.add(file)).forEach(([kind, file]) => tail(file, 20).forEach(line => logLine(`${kind}: ${line}`)));
