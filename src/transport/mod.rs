@@ -21,7 +21,7 @@ const BOOTSTRAP: &str = r#"eval "$(dd bs=1 count="$1" 2>/dev/null)""#;
 #[derive(Debug)]
 pub enum Transport {
     /// Over ssh.
-    Ssh(ssh::Ssh),
+    Ssh(Box<ssh::Ssh>),
     /// On this machine.
     Local,
 }
@@ -40,7 +40,9 @@ impl Transport {
     pub async fn connect(host: &Host, config: &SshConfig, terminal: bool) -> Result<Transport> {
         match &host.address {
             Address::Local => Ok(Transport::Local),
-            Address::Ssh { .. } => ssh::Ssh::connect(host, config, terminal).await.map(Transport::Ssh),
+            Address::Ssh { .. } => {
+                ssh::Ssh::connect(host, config, terminal).await.map(|ssh| Transport::Ssh(Box::new(ssh)))
+            }
         }
     }
 
