@@ -25,7 +25,7 @@ const MOST_MASTERS: usize = 6;
 pub struct Ssh {
     host: String,
     target: Vec<String>,
-    shown: Target,
+    shown: Box<Target>,
     terminal: bool,
     directory: TempDir,
     masters: Mutex<Vec<Arc<Session>>>,
@@ -37,7 +37,7 @@ impl Ssh {
         let ssh = Ssh {
             host: host.name.clone(),
             target: arguments(host, config),
-            shown: shown(host, config),
+            shown: Box::new(shown(host, config)),
             terminal,
             directory: control_directory()?,
             masters: Mutex::default(),
@@ -93,7 +93,7 @@ impl Ssh {
     fn refused(&self, number: usize) -> Error {
         let log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
         let (failure, detail) = classify(&log);
-        Error::Connect { host: self.host.clone(), failure, detail, target: Box::new(self.shown.clone()) }
+        Error::Connect { host: self.host.clone(), failure, detail, target: self.shown.clone() }
     }
 
     pub(super) fn forwards_nothing(&self) -> bool {
