@@ -100,7 +100,7 @@ fn odd_names_arrive_byte_for_byte(bench: &mut Bench) {
     assert_eq!(bench.state(&second), "withdrawn");
     let third = bench.release(&odd_app("v3"));
     bench.run("cleanup", &["--keep", "1"]).expect(0);
-    assert_eq!(bench.site.releases(), std::slice::from_ref(&third));
+    assert_eq!(bench.site.releases(), [&*third]);
     bench.site.assert_invariant(&Live::New(third));
     bench.assert_nothing_runs();
 }
