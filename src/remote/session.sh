@@ -60,7 +60,7 @@ recover() {
     say "recovered $ended ${text#* }"
   done
   for d in .shipit/t.*; do
-    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then rm -rf "$d"; fi
+    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then clear_notes "$d"; fi
   done
   if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash/* ) & fi
 }
@@ -72,7 +72,7 @@ finish() {
   # While something of ours may still work here, nobody else may.
   end_groups "$T" || { say "warn what this run started can't be ended; the lock stays"; bye "$1"; }
   # The notes of a switch that could not be put back stay: whoever comes next needs them.
-  [ "$STATE" = stuck ] || rm -rf "$T"
+  [ "$STATE" = stuck ] || clear_notes "$T"
   lock_free
   bye "$1"
 }
