@@ -113,7 +113,16 @@ impl Run {
                     }
                     self.step(step).await?;
                 }
-                Step::Prune | Step::End => self.step(step).await?,
+                // The release is live: to cancel is to leave old releases where they are.
+                Step::Prune => {
+                    let events = self.events.clone();
+                    tokio::select! {
+                        biased;
+                        done = self.step(step) => done?,
+                        () = cancel.first() => events.warn("cancelled while old releases were removed; the next run goes on with it"),
+                    }
+                }
+                Step::End => self.step(step).await?,
                 _ => tokio::select! {
                     biased;
                     () = cancel.first() => return Err(Error::Cancelled),
