@@ -198,14 +198,18 @@ impl Bench {
         }
     }
 
+    /// Whether a process stands in the home.
+    pub(crate) fn stands_in(&self, pid: u32) -> bool {
+        process::cwd(pid).is_some_and(|cwd| cwd.starts_with(&self.site.dir))
+    }
+
     /// Nothing that a session started goes on: no process stands in the home.
     #[track_caller]
     pub(crate) fn assert_nothing_runs(&self) {
-        let inside = |pid: &u32| process::cwd(*pid).is_some_and(|cwd| cwd.starts_with(&self.site.dir));
         eventually("nothing runs in the home", Duration::from_secs(5), || {
             let left: Vec<String> = process::all()
                 .into_iter()
-                .filter(|pid| inside(pid) && process::alive(*pid))
+                .filter(|pid| self.stands_in(*pid) && process::alive(*pid))
                 .map(|pid| format!("{pid}: {}", process::command_line(pid)))
                 .collect();
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
