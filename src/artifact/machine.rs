@@ -3,7 +3,7 @@
 
 /// What one compiled file runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Built {
+pub(super) struct Built {
     /// `linux`, `darwin`, `win32`.
     pub os: &'static str,
     /// As node names them: `x64`, `arm64` ...; a fat Mach-O file has several, an unknown one none.
@@ -14,7 +14,7 @@ pub struct Built {
 
 /// A C library of Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Libc {
+pub(super) enum Libc {
     /// With the highest version whose symbols are needed.
     Glibc(u32, u32),
     /// Any version.
@@ -22,7 +22,7 @@ pub enum Libc {
 }
 
 /// Reads the headers of `file`; none where it is no program or library.
-pub fn read(file: &[u8]) -> Option<Built> {
+pub(super) fn read(file: &[u8]) -> Option<Built> {
     match file.get(..4)? {
         b"\x7fELF" => elf(file),
         [b'M', b'Z', ..] => pe(file),

@@ -13,6 +13,8 @@ mod lock;
 mod mistakes;
 mod next;
 mod plan;
+mod record;
 mod shared;
 mod silent;
+mod soak;
 mod support;
