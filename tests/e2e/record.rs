@@ -74,13 +74,13 @@ fn a_file_for_another_system_is_refused_before_it_is_sent() {
     let app = App::site("v2").file(addon, DARWIN);
     bench.deploy(&app, &[]).expect(1);
     bench.run("deploy", &[]).expect(1).says(&[addon, "was built for macOS", "--allow mismatch", "--os=linux --cpu="]);
-    assert_eq!(bench.site().releases(), [live.clone()], "nothing was sent");
+    assert_eq!(bench.site().releases(), [&*live], "nothing was sent");
     bench.site().assert_invariant(&Live::Old(live));
 
     // Beside one that fits, it is what npm leaves everywhere.
     let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     let machine = if cfg!(target_arch = "aarch64") { "linux-arm64" } else { "linux-x64" };
-    bench.release(&app.clone().file(&addon.replace("darwin-arm64", machine), own));
+    bench.release(&app.clone().file(addon.replace("darwin-arm64", machine), own));
 
     let output = bench.deploy(&app, &["--allow", "mismatch"]).expect(0);
     assert!(output.stdout.contains("allowed: "), "{output}");
