@@ -6,4 +6,6 @@ export default defineConfig({
   output: 'server',
   adapter: node({ mode: 'standalone' }),
   build: { inlineStylesheets: 'never' },
+  // All packages become part of the build, so that no node_modules ship with it.
+  vite: { ssr: { noExternal: true } },
 });
