@@ -368,6 +368,22 @@ mod tests {
     }
 
     #[test]
+    fn server_actions_want_a_fixed_key() {
+        let mut project = built("", ".next", json!({}));
+        let manifest = ".next/server/server-reference-manifest.json";
+        project.file(manifest, r#"{"node":{},"edge":{},"encryptionKey":"x"}"#);
+        assert_eq!(project.collect().unwrap().warnings, [""; 0]);
+        project.file(manifest, r#"{"node":{"4077":{"workers":{}}},"edge":{},"encryptionKey":"x"}"#);
+        let warnings = project.collect().unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(super::KEY), "{warnings:?}");
+        // `${KEY:-}` of a variable that isn't set fixes nothing.
+        project.build.env.insert(super::KEY.into(), String::new());
+        assert_eq!(project.collect().unwrap().warnings.len(), 1);
+        project.build.env.insert(super::KEY.into(), "key".into());
+        assert_eq!(project.collect().unwrap().warnings, [""; 0]);
+    }
+
+    #[test]
     fn env_files_of_the_build_stay_here() {
         let mut project = built("", ".next", json!({}));
         project.file(".next/standalone/.env", "secret").file(".env", "secret");
