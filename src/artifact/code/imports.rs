@@ -52,11 +52,21 @@ fn has_own_require(tokens: &[Token<'_>]) -> bool {
     })
 }
 
+/// What a pair of braces holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    /// The fields of an object, which come to be where it stands.
+    Object,
+    Try,
+    /// Statements, of a function as a rule.
+    Other,
+}
+
 struct Finder<'a> {
     tokens: Vec<Token<'a>>,
     own_require: bool,
-    /// For each open brace: whether it is that of a `try`.
-    blocks: Vec<bool>,
+    /// What the open braces hold.
+    blocks: Vec<Block>,
     parens: usize,
     /// Whether the statement at the top has a condition or a function before this place.
     guarded: bool,
@@ -78,7 +88,11 @@ impl Finder<'_> {
 
     fn look(&mut self, at: usize) {
         match self.tokens[at].kind {
-            Kind::Mark(b'{') => self.blocks.push(self.before(at, 1) == Some(&Kind::Word("try"))),
+            Kind::Mark(b'{') => self.blocks.push(match self.before(at, 1) {
+                Some(Kind::Word("try")) => Block::Try,
+                Some(Kind::Mark(b'=' | b'(' | b',' | b':' | b'[')) => Block::Object,
+                _ => Block::Other,
+            }),
             Kind::Mark(b'}') => {
                 self.blocks.pop();
                 self.guarded &= !(self.blocks.is_empty() && self.parens == 0);
@@ -122,7 +136,7 @@ impl Finder<'_> {
     /// `import(...)` and `require(...)` of something that may be absent: in a `try`, or with a `catch` behind it.
     fn is_caught(&self, open: usize) -> bool {
         let caught = [Some(&Kind::Mark(b'.')), Some(&Kind::Word("catch"))];
-        self.blocks.contains(&true) || [self.kind(open + 3), self.kind(open + 4)] == caught
+        self.blocks.contains(&Block::Try) || [self.kind(open + 3), self.kind(open + 4)] == caught
     }
 
     fn import(&mut self, at: usize) {
@@ -163,7 +177,7 @@ impl Finder<'_> {
         }
         let need = match () {
             () if self.is_caught(at + 1) => Need::Optional,
-            () if self.blocks.is_empty() && !self.guarded => Need::Always,
+            () if self.blocks.iter().all(|block| *block == Block::Object) && !self.guarded => Need::Always,
             () if self.own_require => return,
             () => Need::Late,
         };
@@ -206,10 +220,10 @@ mod tests {
             require("c").config()
             const d = require("d").get, {e} = require(`e`)
             module.exports = { f: require.resolve("no"), ...require("f") };
+            module.exports = { g: { h: require("g") }, get i() { return require("h"); }, j: () => require("i") };
             obj.require("no"); require(name); require("no" + x); function require(no) {}
         "#;
-        // An object's braces look like a block's; `f` is reckoned late, which only warns.
-        assert_eq!(found(text), ["a", "b", "c", "d", "e", "f?"]);
+        assert_eq!(found(text), ["a", "b", "c", "d", "e", "f", "g", "h?", "i?"]);
     }
 
     #[test]
