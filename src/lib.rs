@@ -5,6 +5,7 @@
 
 // words
 pub mod text; // counts, sizes, durations, and cleaning of untrusted text
+pub mod problem; // one mistake in a config file, and how it is shown
 pub mod error; // what can go wrong: message, hint and exit code side by side
 
 // nouns

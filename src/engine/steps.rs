@@ -222,6 +222,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         mtime,
     )));
     let settings = service::settings(&service, &config.health, &artifact.app_dir);
+    let commit = run.origin.commit.clone();
     decide(
         run,
         Release {
@@ -232,6 +233,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
             shared: run.request.config.shared.clone(),
             settings,
         },
+        commit,
     );
     Ok(())
 }
@@ -255,12 +257,13 @@ pub(super) fn earlier_release(run: &mut Run, id: ReleaseId, record: Record) -> R
             shared: record.shared,
             settings,
         },
+        record.commit,
     );
     Ok(())
 }
 
-fn decide(run: &mut Run, release: Release) {
-    run.events.send(EventKind::Release { release: release.id.to_string() });
+fn decide(run: &mut Run, release: Release, commit: Option<String>) {
+    run.events.send(EventKind::Release { release: release.id.to_string(), commit });
     run.release = Some(release);
 }
 

@@ -6,6 +6,7 @@
 mod bad;
 mod bench_itself;
 mod first;
+mod github;
 mod hostile;
 mod hosts;
 mod killed;
@@ -15,4 +16,5 @@ mod next;
 mod plan;
 mod shared;
 mod silent;
+mod terminal;
 mod support;

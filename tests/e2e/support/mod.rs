@@ -13,6 +13,7 @@ pub(crate) mod proxy;
 pub(crate) mod shipit;
 pub(crate) mod site;
 pub(crate) mod sshd;
+pub(crate) mod terminal;
 pub(crate) mod tree;
 
 pub(crate) use apps::{App, Bad};
