@@ -5,28 +5,26 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use super::plain::length;
+use super::screen::{Screen, fitted};
 use super::{Look, Plain, safe};
 use crate::event::{Event, EventKind, HostState, StepOutcome};
 use crate::secret::Mask;
 use crate::text::{Paint, bytes, duration};
 
-/// How often a line is drawn though nothing happens, so that its time moves.
-const TICK: Duration = Duration::from_millis(200);
 /// Steps that took less are not worth a word in a host's last line.
 const SHORT: f64 = 0.5;
 /// What the line of this machine's own steps is called.
 const HERE: &str = "here";
+/// No name takes more of a line than this.
+const LONGEST_NAME: usize = 24;
 
 /// Draws events.
 pub struct Bars<W> {
-    out: W,
+    screen: Screen<W>,
     look: Look,
     mask: Mask,
     lines: Plain<Vec<u8>>,
-    multi: MultiProgress,
     rows: Vec<Row>,
     /// The width of the names.
     width: usize,
@@ -34,36 +32,36 @@ pub struct Bars<W> {
     several: bool,
     /// Hosts that are not connected yet. Nothing is drawn before they are: ssh may ask for a passphrase.
     connecting: HashSet<String>,
+    /// How often it was drawn, for the sign of life.
+    turns: usize,
 }
 
 /// The line of one host, or of this machine.
 struct Row {
     host: Option<String>,
-    bar: Option<ProgressBar>,
     step: &'static str,
     began: Instant,
-    /// Since when bytes are sent.
-    sending: Option<Instant>,
     says: String,
     /// The steps that took their time, for the last line.
     took: Vec<String>,
+    /// Its host has said its last.
+    over: bool,
 }
 
 impl<W: Write> Bars<W> {
-    /// A reporter that draws on `target` and writes what stays to `out`, which is the same terminal.
-    pub fn new(out: W, target: ProgressDrawTarget, look: Look, mask: Mask) -> Bars<W> {
+    /// A reporter for the terminal that `out` writes to and `size` tells columns and rows of.
+    pub fn new(out: W, size: fn() -> (usize, usize), look: Look, mask: Mask) -> Bars<W> {
         let lines = Plain::new(Vec::new(), look, mask.clone());
-        let multi = MultiProgress::with_draw_target(target);
         Bars {
-            out,
+            screen: Screen::new(out, size),
             look,
             mask,
             lines,
-            multi,
             rows: Vec::new(),
             width: HERE.len(),
             several: false,
             connecting: HashSet::new(),
+            turns: 0,
         }
     }
 
@@ -72,11 +70,16 @@ impl<W: Write> Bars<W> {
         self.advance(event);
         let said = self.last_words(event);
         let text = self.lines.lines(&said);
-        if !self.stays(event) || text.is_empty() {
-            return Ok(());
-        }
-        let out = &mut self.out;
-        self.multi.suspend(|| out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+        let text = if self.stays(event) { text } else { String::new() };
+        let rows = self.shown();
+        self.screen.draw(&text, &rows)
+    }
+
+    /// Draws again though nothing happened, so that times move.
+    pub fn tick(&mut self) -> io::Result<()> {
+        self.turns += 1;
+        let rows = self.shown();
+        self.screen.draw("", &rows)
     }
 
     /// Whether an event leaves a line.
@@ -115,7 +118,8 @@ impl<W: Write> Bars<W> {
         match &event.kind {
             EventKind::Started { hosts, .. } => {
                 self.several = hosts.len() > 1;
-                self.width = hosts.iter().map(|host| host.chars().count()).max().unwrap_or(0).clamp(HERE.len(), 24);
+                self.width =
+                    hosts.iter().map(|host| host.chars().count()).max().unwrap_or(0).clamp(HERE.len(), LONGEST_NAME);
                 self.connecting = hosts.iter().cloned().collect();
             }
             EventKind::StepStarted { step } => self.change(host, |row| row.begin(step)),
@@ -137,20 +141,12 @@ impl<W: Write> Bars<W> {
                     None => self.remove(None),
                 }
             }
-            EventKind::HostEnded { .. } => self.hide(host),
-            EventKind::Ended { .. } => {
-                self.connecting.clear();
-                while let Some(row) = self.rows.pop() {
-                    self.clear(row.bar);
-                }
-            }
+            EventKind::HostEnded { .. } => self.change(host, |row| row.over = true),
+            EventKind::Ended { .. } => self.rows.clear(),
             EventKind::Output { .. }
             | EventKind::Release { .. }
             | EventKind::Warning { .. }
             | EventKind::Log { .. } => {}
-        }
-        if self.connecting.is_empty() {
-            self.draw();
         }
     }
 
@@ -158,12 +154,11 @@ impl<W: Write> Bars<W> {
         let at = self.rows.iter().position(|row| row.host.as_ref() == host).unwrap_or_else(|| {
             self.rows.push(Row {
                 host: host.cloned(),
-                bar: None,
                 step: "",
                 began: Instant::now(),
-                sending: None,
                 says: String::new(),
                 took: Vec::new(),
+                over: false,
             });
             self.rows.len() - 1
         });
@@ -181,63 +176,45 @@ impl<W: Write> Bars<W> {
         }
     }
 
-    /// Takes a line away; its host has said its last.
-    fn hide(&mut self, host: Option<&String>) {
-        let row = self.rows.iter_mut().find(|row| row.host.as_ref() == host);
-        let bar = row.and_then(|row| row.bar.replace(ProgressBar::hidden()));
-        self.clear(bar);
-    }
-
+    /// Takes the line away.
     fn remove(&mut self, host: Option<&String>) {
-        if let Some(at) = self.rows.iter().position(|row| row.host.as_ref() == host) {
-            let row = self.rows.remove(at);
-            self.clear(row.bar);
-        }
+        self.rows.retain(|row| row.host.as_ref() != host);
     }
 
-    fn clear(&self, bar: Option<ProgressBar>) {
-        if let Some(bar) = bar {
-            bar.finish_and_clear();
-            self.multi.remove(&bar);
+    /// What moves: this machine's own line first.
+    fn shown(&self) -> Vec<String> {
+        if !self.connecting.is_empty() {
+            return Vec::new();
         }
+        let mut rows: Vec<&Row> = self.rows.iter().filter(|row| !row.over).collect();
+        rows.sort_by_key(|row| row.host.is_some());
+        rows.into_iter().map(|row| self.line(row)).collect()
     }
 
-    /// Brings every line to what its row says.
-    fn draw(&mut self) {
-        for row in &mut self.rows {
-            let fresh = row.bar.is_none();
-            let bar = row.bar.get_or_insert_with(|| {
-                let bar = ProgressBar::new_spinner().with_style(style());
-                // This machine's own line stands above those of the hosts.
-                match row.host {
-                    None => self.multi.insert(0, bar),
-                    Some(_) => self.multi.add(bar),
-                }
-            });
-            let name = safe(&self.mask, row.host.as_deref().unwrap_or(HERE)).join(" ");
-            let name: String = name.chars().take(self.width).collect();
-            let name = Paint::Strong.over(self.look.color, &format!("{name:width$}", width = self.width));
-            bar.set_prefix(format!("{name}  {:10}", row.step));
-            bar.set_message(row.says.clone());
-            if fresh {
-                bar.enable_steady_tick(TICK);
-            }
-            if bar.elapsed().abs_diff(row.began.elapsed()) > TICK {
-                *bar = bar.clone().with_elapsed(row.began.elapsed());
-            }
-        }
+    fn line(&self, row: &Row) -> String {
+        const TURNS: [char; 4] = ['-', '\\', '|', '/'];
+        let sign = TURNS[self.turns % TURNS.len()];
+        let name = fitted(&safe(&self.mask, row.host.as_deref().unwrap_or(HERE)).join(" "), self.width);
+        let pad = " ".repeat(self.width.saturating_sub(name.chars().count()));
+        // Whole seconds: tenths would only flicker.
+        let took = duration(Duration::from_secs(row.began.elapsed().as_secs()));
+        let rest = format!("{pad}  {:10} {took:>4}  {}", row.step, row.says);
+        // The name is the only part with a colour, and the line is cut to the terminal's width without it.
+        let columns = self.screen.columns().saturating_sub(2);
+        let name = fitted(&name, columns);
+        let rest = fitted(&rest, columns.saturating_sub(name.chars().count()));
+        format!("{sign} {}{rest}", Paint::Strong.over(self.look.color, &name))
     }
 }
 
 impl Row {
     fn begin(&mut self, step: &'static str) {
-        (self.step, self.began, self.sending) = (step, Instant::now(), None);
+        (self.step, self.began) = (step, Instant::now());
         self.says.clear();
     }
 
     fn sent(&mut self, done: u64, total: u64) {
-        let began = *self.sending.get_or_insert(self.began);
-        let rate = done as f64 / began.elapsed().as_secs_f64().max(0.001);
+        let rate = done as f64 / self.began.elapsed().as_secs_f64().max(0.001);
         self.says = format!("{} of {}, {}/s", bytes(done), bytes(total), bytes(rate as u64));
     }
 
@@ -247,14 +224,4 @@ impl Row {
             self.took.push(format!("{step} {}", duration(length(seconds))));
         }
     }
-}
-
-fn style() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{spinner} {prefix} {took:>4}  {wide_msg}");
-    let style = style.expect("the template is well-formed");
-    let took = |state: &indicatif::ProgressState, to: &mut dyn std::fmt::Write| {
-        // Whole seconds: tenths would only flicker.
-        let _ = to.write_str(&duration(Duration::from_secs(state.elapsed().as_secs())));
-    };
-    style.tick_chars(r"-\|/ ").with_key("took", took)
 }

@@ -5,13 +5,14 @@ pub mod bars;
 pub mod github;
 pub mod json;
 pub mod plain;
+mod screen;
 mod summary;
 #[cfg(test)]
 mod tests;
 
 use std::io;
+use std::time::Duration;
 
-use indicatif::ProgressDrawTarget;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
@@ -26,6 +27,8 @@ pub use json::Json;
 pub use plain::{Look, Plain};
 pub use summary::Files;
 
+/// How often what moves is drawn though nothing happens.
+const TICK: Duration = Duration::from_millis(200);
 /// The most characters of one line from elsewhere.
 const LONGEST: usize = 2000;
 
@@ -51,8 +54,11 @@ pub fn spawn(kind: Kind, mask: Mask, events: UnboundedReceiver<Event>) -> JoinHa
             drain(events, |event| plain.event(event));
         }
         Kind::Bars(look) => {
-            let mut bars = Bars::new(io::stderr(), ProgressDrawTarget::stderr(), look, mask);
-            drain(events, |event| bars.event(event));
+            let mut bars = Bars::new(io::stderr(), size, look, mask);
+            drain_ticking(events, |event| match event {
+                Some(event) => bars.event(event),
+                None => bars.tick(),
+            });
         }
         Kind::Github(look) => {
             let mut github = Github::new(io::stderr(), look, mask, Files::find(&env));
@@ -71,6 +77,25 @@ fn drain(mut events: UnboundedReceiver<Event>, mut write: impl FnMut(&Event) -> 
     while let Some(event) = events.blocking_recv() {
         open = open && write(&event).is_ok();
     }
+}
+
+/// The same, and none whenever nothing has happened for a moment.
+fn drain_ticking(mut events: UnboundedReceiver<Event>, mut write: impl FnMut(Option<&Event>) -> io::Result<()>) {
+    let runtime = tokio::runtime::Handle::current();
+    let mut open = true;
+    loop {
+        match runtime.block_on(async { tokio::time::timeout(TICK, events.recv()).await }) {
+            Ok(Some(event)) => open = open && write(Some(&event)).is_ok(),
+            Ok(None) => return,
+            Err(_) => open = open && write(None).is_ok(),
+        }
+    }
+}
+
+/// Columns and rows of the terminal at stderr.
+fn size() -> (usize, usize) {
+    let size = terminal_size::terminal_size_of(io::stderr());
+    size.map_or((80, 24), |(columns, rows)| (columns.0.into(), rows.0.into()))
 }
 
 fn env(name: &str) -> Option<String> {

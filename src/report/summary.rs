@@ -72,6 +72,7 @@ impl Summary {
             }
             EventKind::StepFinished { step, outcome, seconds, .. } => {
                 let text = match outcome {
+                    StepOutcome::Ok if *seconds < 0.05 => "ok".into(),
                     StepOutcome::Ok => duration(length(*seconds)),
                     StepOutcome::Skipped => "skipped".into(),
                 };

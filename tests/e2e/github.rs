@@ -51,7 +51,8 @@ fn a_failed_run_is_annotated_and_its_summary_says_what_happened() {
     bench.config.set("health.soak", "1s");
     let live = bench.release(&App::server("good"));
     let (shipit, summary, outputs) = job(&bench);
-    let bad = "console.error('::set-output name=release::stolen');console.error('##[error]stolen');process.exit(1);";
+    let bad = "console.error('::set-output name=release::stolen');console.error('##[error]stolen');\
+        setTimeout(() => process.exit(1), 500);";
     bench.write(&App::bad("bad", Bad::ExitsAtOnce).file("server.js", bad));
     let output = shipit.run(&["deploy", "production", "--no-boot-test"]).expect(4);
     let commands = commands(&output);
