@@ -263,7 +263,7 @@ impl fmt::Display for Error {
             Error::Unanswered { question } => write!(f, "{question} There is no terminal to answer in."),
             Error::Declined => f.write_str("not confirmed; nothing was done"),
             Error::Build { command, status: Some(code) } => {
-                write!(f, "the build failed: `{command}` ended with {code}")
+                write!(f, "the build failed: `{command}` ended with exit code {code}")
             }
             Error::Build { command, status: None } => write!(f, "the build failed: `{command}` was killed"),
             Error::Artifact { findings } => write_findings(f, findings),

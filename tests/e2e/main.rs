@@ -6,6 +6,7 @@
 mod bad;
 mod bench_itself;
 mod first;
+mod fourteen;
 mod github;
 mod hostile;
 mod hosts;
