@@ -14,6 +14,7 @@ mod killed;
 mod lock;
 mod mistakes;
 mod next;
+mod picture;
 mod plan;
 mod shared;
 mod silent;
