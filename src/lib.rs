@@ -31,7 +31,7 @@ pub mod transport; // ssh, local: the only places that start something on a host
 pub mod engine; // hosts, sessions, barriers, verification, cancel
 
 // saying
-pub mod report; // plain, json: events to people and programs
+pub mod report; // bars, plain, github, json: events to people and programs
 
 // verbs
 pub mod cli; // the command line as data

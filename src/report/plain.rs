@@ -97,7 +97,13 @@ impl<W: Write> Plain<W> {
                 } else {
                     lines.push(failed);
                 }
-                if let Some(kept) = self.kept.remove(&(event.host.clone(), *step)) {
+                let mut kept = self.kept.remove(&(event.host.clone(), *step)).unwrap_or_default();
+                // A log that is told below need not be told twice.
+                let logs = self.logs.get(&event.host);
+                kept.retain(|line| {
+                    !logs.is_some_and(|logs| logs.iter().any(|told| told.starts_with(&format!("    {line}"))))
+                });
+                if !kept.is_empty() {
                     lines.push(match *step {
                         "build" => "  what the build printed:".to_owned(),
                         _ => format!("  the last lines of {step}:"),
@@ -112,7 +118,8 @@ impl<W: Write> Plain<W> {
             }
             EventKind::Log { title, lines: log } => {
                 let mut text = vec![format!("  {}:", self.one_line(title))];
-                text.extend(log.iter().flat_map(|line| safe(&self.mask, line)).map(|line| format!("    {line}")));
+                let lines = log.iter().flat_map(|line| safe(&self.mask, line)).map(|line| format!("    {line}"));
+                text.extend(folded(lines.collect()));
                 self.logs.entry(event.host.clone()).or_default().extend(text);
             }
             EventKind::HostEnded { state, detail } => {
@@ -202,6 +209,16 @@ impl Plain<Vec<u8>> {
         let _ = self.event(event);
         String::from_utf8_lossy(&std::mem::take(&mut self.out)).into_owned()
     }
+}
+
+/// What crashes again and again says the same again and again: once, with how often.
+fn folded(lines: Vec<String>) -> Vec<String> {
+    let same = lines.chunk_by(|a, b| a == b);
+    same.map(|same| match same.len() {
+        1 => same[0].clone(),
+        n => format!("{}  ({n} times)", same[0]),
+    })
+    .collect()
 }
 
 /// Whether an event is shown with `--quiet`.

@@ -69,7 +69,12 @@ fn run() -> Vec<Event> {
             web2,
             EventKind::Log {
                 title: "the app's own log".into(),
-                lines: vec!["Error: listen EADDRINUSE".into(), "    at correct-horse".into()],
+                lines: vec![
+                    "Error: listen EADDRINUSE".into(),
+                    "    at correct-horse".into(),
+                    "again".into(),
+                    "again".into(),
+                ],
             },
         ),
         on(web1, EventKind::HostEnded { state: HostState::Reverted, detail: "runs 20260320-090000-aaaa".into() }),
