@@ -8,12 +8,12 @@ use crate::plan::{Flags, Plan, Verb};
 
 pub(super) async fn run(global: &Global, args: DeployArgs) -> Result<u8> {
     let config = load(global, args.place.stage.as_deref(), &args.place.hosts)?;
-    let flags = Flags { skip_build: args.skip_build, no_boot_test: args.switch.no_boot_test, keep: None };
+    let flags = Flags { skip_build: args.skip_build, no_boot_test: args.switch.no_boot_test, keep: None, hold: false };
     let plan = Plan::make(Verb::Deploy, &config, &flags);
     if args.dry.dry_run {
         return show_plan(global, &config, plan, None, args.dry.offline).await;
     }
     confirm(&config, "Deploy", args.switch.yes)?;
     let keep = config.release.keep;
-    perform(global, Request { config, plan, wait: args.switch.wait, wanted: None, keep, terminal: terminal() }).await
+    perform(global, Request { config, plan, wait: args.switch.wait, wanted: None, keep, hold: false, terminal: terminal() }).await
 }

@@ -73,15 +73,21 @@ impl Home {
             .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
     }
 
-    /// Making a release that lies there the target. `withdraw` says why the live one is left.
-    pub fn check(&self, id: &ReleaseId, settings: &str, app_dir: &str, shared: &Shared, withdraw: &str) -> Script {
-        let links: Vec<String> =
-            shared.dirs.iter().chain(&shared.files).filter_map(|path| text(&place(app_dir, path)?)).collect();
+    /// Making a release that lies there the target.
+    pub fn check(&self, target: &Target<'_>) -> Script {
+        let shared = target.shared.dirs.iter().chain(&target.shared.files);
+        let links: Vec<String> = shared.filter_map(|path| text(&place(target.app_dir, path)?)).collect();
         self.script("check", &[remote::LIB, remote::LOCK, remote::VERIFY, remote::CHECK])
-            .var("NEW", id.as_str())
-            .var("SETTINGS", settings)
-            .var("WITHDRAW", withdraw)
+            .var("NEW", target.id.as_str())
+            .var("SETTINGS", target.settings)
+            .var("WITHDRAW", target.withdraw)
+            .var("HOLD", target.hold)
             .var("LINKS", links.join("\n"))
+    }
+
+    /// Holding deploys, for this reason; none: no longer.
+    pub fn hold(&self, why: Option<&str>) -> Script {
+        self.script("hold", &[remote::LIB, remote::LOCK, remote::FACTS, remote::HOLD]).var("WHY", why.unwrap_or_default())
     }
 
     /// Writing down what became of a release.
@@ -134,6 +140,22 @@ pub struct Intake<'a> {
     pub access: &'a Access,
     /// What outlives it.
     pub shared: &'a Shared,
+}
+
+/// What `check` is told about a rollback's target.
+pub struct Target<'a> {
+    /// Its id.
+    pub id: &'a ReleaseId,
+    /// What the service's words read.
+    pub settings: &'a str,
+    /// Where the app lies in it.
+    pub app_dir: &'a str,
+    /// What was shared into it.
+    pub shared: &'a Shared,
+    /// Why the live one is left; empty: it isn't.
+    pub withdraw: &'a str,
+    /// Why deploys are to be held after it; empty: they are not.
+    pub hold: &'a str,
 }
 
 /// Whole seconds, at least one: a host counts ticks, it doesn't read clocks.
@@ -196,12 +218,20 @@ mod tests {
                 home.driver(&config, 5),
                 home.side("watch", "1000"),
                 home.receive(&intake),
-                home.check(&id, "{}", "", &config.shared, "a\nb"),
+                home.check(&Target {
+                    id: &id,
+                    settings: "{}",
+                    app_dir: "",
+                    shared: &config.shared,
+                    withdraw: "a\nb",
+                    hold: "it's",
+                }),
+                home.hold(Some("it's")),
                 home.mark(&id, State::Failed, "it's $(x)"),
                 home.look(&config, Some(3)),
                 home.unlock(""),
             ];
-            let names = ["session", "driver", "side", "receive", "check", "mark", "look", "unlock"];
+            let names = ["session", "driver", "side", "receive", "check", "hold", "mark", "look", "unlock"];
             all.extend(
                 names.iter().zip(&scripts).map(|(name, script)| (format!("{kind}-{name}"), script.render().unwrap())),
             );

@@ -9,6 +9,7 @@ mod first;
 mod hostile;
 mod hosts;
 mod killed;
+mod late;
 mod lock;
 mod mistakes;
 mod next;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::engine::host::HostRun;
 use crate::engine::release::Release;
 use crate::engine::run::Context;
+use crate::engine::scripts::Target;
 use crate::error::Result;
 use crate::remote::Reply;
 
@@ -20,7 +21,19 @@ pub(in crate::engine) async fn check(context: &Context<'_>, host: &mut HostRun) 
         }
         _ => String::new(),
     };
-    let script = host.home.check(&release.id, &release.settings, &release.app_dir, &release.shared, &withdraw);
+    let hold = match host.facts.current() {
+        Some(current) if context.hold => format!("rolled back from {current} to {}", release.id),
+        _ if context.hold => format!("rolled back to {}", release.id),
+        _ => String::new(),
+    };
+    let script = host.home.check(&Target {
+        id: &release.id,
+        settings: &release.settings,
+        app_dir: &release.app_dir,
+        shared: &release.shared,
+        withdraw: &withdraw,
+        hold: &hold,
+    });
     let said = host.side(&script, "check", CHECK_LIMIT, None).await?;
     if said.code != Some(0) {
         return Err(host.failed("check", said.why));

@@ -1,0 +1,150 @@
+//! Late or twice: a commit after the way back has begun, a session whose lock is somebody else's by now, a hand that
+//! changed `current` meanwhile, a cancel when all is done, a build that nobody waits for any more.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use crate::bench::{Bench, quiet};
+use crate::support::apps::App;
+use crate::support::process::{self, Signal, alive, eventually};
+use crate::support::site::Live;
+
+super::in_every_shell! {
+    no_commit_goes_to_a_session_that_takes_back
+    who_lost_the_lock_leaves_current_alone
+    a_current_that_was_changed_by_hand_is_left_to_a_human
+    a_cancel_while_old_releases_go_leaves_a_good_one
+    a_build_ends_with_shipit
+}
+
+/// Asks the whole group of the session to end.
+fn ask_to_end(bench: &Bench) {
+    let group = format!("-{}", bench.lock().pid);
+    assert!(quiet("sh").args(["-c", "kill -s TERM -- \"$1\"", "kill", &group]).status().unwrap().success());
+}
+
+fn no_commit_goes_to_a_session_that_takes_back(bench: &mut Bench) {
+    let old = bench.release(&App::site("v1"));
+    let (hang, begun) = (bench.area.path().join("hang"), bench.area.path().join("begun"));
+    // Putting back takes as long as there is a file: the record's change is its last part but one.
+    let script = format!(
+        "case $* in *previous*) while [ -e '{}' ]; do : >'{}'; sleep 0.1; done ;; esac\nexec REAL \"$@\"",
+        hang.display(),
+        begun.display()
+    );
+    bench.shadow("sed", &script);
+    bench.soaks().set("health.soak", "5s");
+    bench.write(&App::site("v2"));
+    let run = bench.start("deploy", &[]);
+    bench.soaks_in(&run);
+    fs::write(&hang, "").unwrap();
+    ask_to_end(bench);
+    eventually("the way back has begun", Duration::from_secs(4), || match begun.exists() {
+        true => Ok(()),
+        false => Err(run.so_far()),
+    });
+    // What the soak saw was well; only the answer just before the commit can tell.
+    run.wait_for("the commit's failure", |event| event.is("step_failed", "commit"));
+    fs::remove_file(&hang).unwrap();
+    let output = run.finish().expect(4);
+    assert!(!output.events().iter().any(|event| event.is("step_started", "commit")), "{output}");
+    bench.site.assert_invariant(&Live::Old(old));
+    bench.soaks_no_more();
+    bench.release(&App::site("v3"));
+}
+
+fn who_lost_the_lock_leaves_current_alone(bench: &mut Bench) {
+    bench.release(&App::site("v1"));
+    let (run, lost) = bench.held(&App::site("v2"));
+    // As `unlock` does where an owner can't be judged: then the next run takes back what it finds, and goes on.
+    bench.plant("free");
+    bench.soaks_no_more();
+    let new = bench.deploy(&App::site("v3"), &[]).expect(0).release();
+    let output = run.finish();
+    assert_ne!(output.code, Some(0), "{output}");
+    assert_eq!(bench.site.current(), Some(new.clone()), "it is not that run's to put back\n{output}");
+    bench.site.assert_invariant(&Live::New(new));
+    assert_eq!(bench.state(&lost), "unproven");
+}
+
+fn a_current_that_was_changed_by_hand_is_left_to_a_human(bench: &mut Bench) {
+    let first = bench.release(&App::site("v1"));
+    bench.release(&App::site("v2"));
+    let (run, _) = bench.held(&App::site("v3"));
+    bench.kill_both(run);
+    let current = bench.site.dir.join("current");
+    fs::remove_file(&current).unwrap();
+    symlink(format!("releases/{first}"), &current).unwrap();
+    for verb in ["recover", "deploy"] {
+        bench.run(verb, &[]).expect(5).says(&["by hand", ".shipit/pending"]);
+        assert_eq!(bench.site.current().as_deref(), Some(&*first));
+        assert_eq!(bench.lock().text, "free");
+    }
+    fs::remove_file(bench.site.dir.join(".shipit/pending")).unwrap();
+    bench.run("recover", &[]).expect(0);
+    bench.site.assert_invariant(&Live::Old(first));
+}
+
+fn a_cancel_while_old_releases_go_leaves_a_good_one(bench: &mut Bench) {
+    let old = bench.release(&App::site("v1"));
+    bench.config.set("release.keep", 1);
+    let (begun, go) = (bench.area.path().join("begun"), bench.area.path().join("go"));
+    let script = format!(
+        "case $* in */trash/2*) : >'{}'; while [ ! -e '{}' ]; do sleep 0.1; done ;; esac\nexec REAL \"$@\"",
+        begun.display(),
+        go.display()
+    );
+    bench.shadow("rm", &script);
+    // The release that was live before this run is its way back, so it goes with the next one only.
+    let second = bench.release(&App::site("v2"));
+    bench.write(&App::site("v3"));
+    let run = bench.start("deploy", &[]);
+    eventually("old releases go", Duration::from_secs(30), || match begun.exists() {
+        true => Ok(()),
+        false => Err(run.so_far()),
+    });
+    run.signal(Signal::Int);
+    run.wait_for("the cancel is heard", |event| event.text("text").contains("cancelled while"));
+    fs::write(&go, "").unwrap();
+    let output = run.finish().expect(0);
+    let new = output.release();
+    bench.site.assert_invariant(&Live::New(new.clone()));
+    assert_eq!([bench.state(&new), bench.state(&old)], ["good", "removed"]);
+    assert_eq!(bench.site.releases(), [second, new]);
+    bench.assert_nothing_runs();
+}
+
+fn a_build_ends_with_shipit(bench: &mut Bench) {
+    let note = bench.area.path().join("pids");
+    // One that heeds the first signal, and one that does not.
+    let build = format!(
+        "sleep 1000 & (trap '' TERM; sleep 1001; sleep 1002) & echo $$ $! >'{0}.part'; mv '{0}.part' '{0}'; wait",
+        note.display()
+    );
+    bench.config.set("build.command", build);
+    bench.write(&App::site("v1"));
+    for signal in [Signal::Kill, Signal::Int] {
+        let run = bench.start("deploy", &[]);
+        eventually("the build runs", Duration::from_secs(30), || match note.exists() {
+            true => Ok(()),
+            false => Err(run.so_far()),
+        });
+        let pids: Vec<u32> =
+            fs::read_to_string(&note).unwrap().split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        let mut all = pids.clone();
+        pids.iter().for_each(|pid| all.extend(process::descendants(*pid)));
+        all.dedup();
+        assert!(all.len() >= 4 && all.iter().all(|pid| alive(*pid)), "{all:?}");
+        run.signal(signal);
+        run.finish();
+        eventually("nothing of the build is left", Duration::from_secs(6), || {
+            let left: Vec<u32> = all.iter().copied().filter(|pid| alive(*pid)).collect();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?} of {all:?}")) }
+        });
+        fs::remove_file(&note).unwrap();
+    }
+    // A build that ends is what it was: its own exit code is told.
+    bench.config.set("build.command", "exit 7");
+    bench.deploy(&App::site("v1"), &[]).expect(1).says(&["ended with 7"]);
+}
