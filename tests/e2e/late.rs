@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 use std::time::Duration;
 
 use super::support::account::Account;
@@ -45,8 +46,9 @@ fn a_session_that_goes_before_the_commit_takes_all_hosts_back() {
     bench.config.set("rollout.batch", 1).set("rollout.pause", "4s");
     let run = bench.start(&App::site("v2"), &[]);
     run.wait_for("the first batch", |event| event.is("step_finished", "activate"));
-    // The first is held, and nobody looks at it before the second is as far.
-    assert!(signal(session(&bench, 0), Signal::Term));
+    // The first is held, and nobody looks at it before the second is as far. What logind does: the whole group.
+    let group = format!("-{}", session(&bench, 0));
+    assert!(Command::new("sh").args(["-c", "kill -s TERM -- \"$1\"", "kill", &group]).status().unwrap().success());
     let output = run.finish().expect(4);
     assert!(!output.events().iter().any(|event| event.is("step_started", "commit")), "{output}");
     for host in &bench.hosts {
