@@ -80,7 +80,7 @@ pub enum Verb {
     /// List the releases on the hosts: state, age, commit, who, size
     #[command(after_help = "Example: shipit releases production --json")]
     Releases(Place),
-    /// Show what runs where, how that is proved, leftovers and the lock
+    /// Show what runs where, how that is proved, leftovers, the lock and a hold
     #[command(after_help = "Example: shipit status production")]
     Status(Place),
     /// Finish what an interrupted run left behind
@@ -91,7 +91,7 @@ pub enum Verb {
     Unlock(Place),
     /// Refuse deploys from now on, or allow them again
     #[command(after_help = "A run that has begun goes on; rollback, cleanup and recover are never held.\n\n\
-        Examples: shipit hold production --why \"sale until Monday\"\n          shipit hold production --lift")]
+        Examples: shipit hold production --why freeze\n          shipit hold production --lift")]
     Hold(HoldArgs),
     /// Remove old releases
     #[command(

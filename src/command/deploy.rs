@@ -15,5 +15,9 @@ pub(super) async fn run(global: &Global, args: DeployArgs) -> Result<u8> {
     }
     confirm(&config, "Deploy", args.switch.yes)?;
     let keep = config.release.keep;
-    perform(global, Request { config, plan, wait: args.switch.wait, wanted: None, keep, hold: false, terminal: terminal() }).await
+    perform(
+        global,
+        Request { config, plan, wait: args.switch.wait, wanted: None, keep, hold: false, terminal: terminal() },
+    )
+    .await
 }

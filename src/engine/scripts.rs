@@ -87,7 +87,8 @@ impl Home {
 
     /// Holding deploys, for this reason; none: no longer.
     pub fn hold(&self, why: Option<&str>) -> Script {
-        self.script("hold", &[remote::LIB, remote::LOCK, remote::FACTS, remote::HOLD]).var("WHY", why.unwrap_or_default())
+        self.script("hold", &[remote::LIB, remote::LOCK, remote::FACTS, remote::HOLD])
+            .var("WHY", why.unwrap_or_default())
     }
 
     /// Writing down what became of a release.

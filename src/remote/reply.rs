@@ -207,7 +207,8 @@ mod tests {
             Reply::parse("@refuse current is a directory\tmv it"),
             Some(Reply::Refuse { what: "current is a directory".into(), cure: "mv it".into() })
         );
-        let hold = Hold { who: "ann@ci".into(), since: "2026-03-21 14:00:00 UTC".into(), why: "sale until 5 pm".into() };
+        let hold =
+            Hold { who: "ann@ci".into(), since: "2026-03-21 14:00:00 UTC".into(), why: "sale until 5 pm".into() };
         assert_eq!(Reply::parse("@hold ann@ci 20260321T140000Z sale until 5 pm"), Some(Reply::Hold(hold)));
         assert_eq!(Reply::parse("@why \u{1b}[31mred"), Some(Reply::Why("[31mred".into())));
     }

@@ -136,7 +136,9 @@ fn a_leftover_of_another_account_is_left_to_it() {
     let holder = session(&bench, 0);
     assert!(signal(holder, Signal::Kill));
     run.kill();
-    eventually("it is gone", Duration::from_secs(5), || if alive(holder) { Err("alive") } else { Ok(()) }.map_err(str::to_owned));
+    eventually("it is gone", Duration::from_secs(5), || {
+        if alive(holder) { Err("alive") } else { Ok(()) }.map_err(str::to_owned)
+    });
     let half = bench.site().current().unwrap();
     assert_ne!(half, old);
 
@@ -155,7 +157,8 @@ fn a_leftover_of_another_account_is_left_to_it() {
     other.run(&["deploy", STAGE]).expect(3);
     symlink("free", bench.site().dir.join(".shipit/lock.1000")).unwrap();
     let account = Account::b();
-    std::os::unix::fs::lchown(bench.site().dir.join(".shipit/lock.1000"), Some(account.uid), Some(account.gid)).unwrap();
+    std::os::unix::fs::lchown(bench.site().dir.join(".shipit/lock.1000"), Some(account.uid), Some(account.gid))
+        .unwrap();
     for verb in ["recover", "deploy"] {
         other.run(&[verb, STAGE]).expect(5).says(&["another account's", &half]);
         assert_eq!(bench.site().current().as_deref(), Some(&*half), "nothing is guessed");

@@ -23,7 +23,10 @@ fn deploys_go_on_when_the_disk_is_full_of_old_releases(bench: &mut Bench) {
     for n in 4..7 {
         let output = bench.deploy(&app(n), &[]).expect(0).says(&["made room: 1 release removed"]);
         let removed = format!("removed {}", ids[n - 4]);
-        assert!(output.events().iter().any(|e| e.is("step_note", "preflight") && e.text("text") == removed), "{output}");
+        assert!(
+            output.events().iter().any(|e| e.is("step_note", "preflight") && e.text("text") == removed),
+            "{output}"
+        );
         ids.push(output.release());
         bench.site.assert_invariant(&Live::New(ids[n].clone()));
         assert_eq!(bench.site.releases(), ids[n - 3..]);
