@@ -47,7 +47,7 @@ history() {
   rm -f "$T/history"
   [ "$(wc -l <"$all")" -gt 1000 ] || return 0
   # Only a whole copy takes its place: a disk that is full has the longer one.
-  if tail -n 1000 "$all" >"$T/shorter" && [ "$(wc -l <"$T/shorter")" -eq 1000 ]; then mv -f "$T/shorter" "$all"; else rm -f "$T/shorter"; fi
+  if tail -n 1000 "$all" >"$T/shorter"; then mv -f "$T/shorter" "$all"; else rm -f "$T/shorter"; fi
 }
 
 # A run that comes to its end without a commit leaves its line, too: what it wanted live, and why it is not.

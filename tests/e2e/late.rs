@@ -23,6 +23,12 @@ fn session(bench: &Bench, host: usize) -> u32 {
     held[0].split(':').next().unwrap().parse().unwrap()
 }
 
+/// What logind does before it kills: the whole group of a host's session is asked to end.
+fn ask_to_end(bench: &Bench, host: usize) {
+    let group = format!("-{}", session(bench, host));
+    assert!(Command::new("sh").args(["-c", "kill -s TERM -- \"$1\"", "kill", &group]).status().unwrap().success());
+}
+
 #[test]
 fn commits_go_to_all_hosts_at_once() {
     let mut bench = Make::files().hosts(3).bench();
@@ -46,9 +52,8 @@ fn a_session_that_goes_before_the_commit_takes_all_hosts_back() {
     bench.config.set("rollout.batch", 1).set("rollout.pause", "4s");
     let run = bench.start(&App::site("v2"), &[]);
     run.wait_for("the first batch", |event| event.is("step_finished", "activate"));
-    // The first is held, and nobody looks at it before the second is as far. What logind does: the whole group.
-    let group = format!("-{}", session(&bench, 0));
-    assert!(Command::new("sh").args(["-c", "kill -s TERM -- \"$1\"", "kill", &group]).status().unwrap().success());
+    // The first is held, and nobody looks at it before the second is as far.
+    ask_to_end(&bench, 0);
     let output = run.finish().expect(4);
     assert!(!output.events().iter().any(|event| event.is("step_started", "commit")), "{output}");
     for host in &bench.hosts {
@@ -56,6 +61,21 @@ fn a_session_that_goes_before_the_commit_takes_all_hosts_back() {
     }
     let new = bench.release(&App::site("v3"));
     bench.hosts.iter().for_each(|host| host.assert_live(&Live::New(new.clone()), 0));
+}
+
+#[test]
+fn a_session_that_is_asked_to_end_in_the_soak_blames_no_release() {
+    let mut bench = Make::pm2(1).bench();
+    // One process that is restarted with a gap: while the host takes it back, nothing answers.
+    bench.config.set("service.pm2.mode", "fork");
+    let old = bench.release(&App::server("v1"));
+    bench.config.set("health.soak", "30s");
+    let run = bench.start(&App::server("v2"), &[]);
+    run.wait_for("the soak", |event| event.is("step_note", "verify"));
+    ask_to_end(&bench, 0);
+    let output = run.finish().expect(4).says(&["the connection was lost during verify"]);
+    bench.host().settles_to(&Live::Old(old), 1, Duration::from_secs(5));
+    assert_eq!(bench.state(&output.release()), "unproven");
 }
 
 #[test]

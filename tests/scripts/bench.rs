@@ -274,15 +274,18 @@ impl Disk {
         Disk { at: at.to_owned() }
     }
 
-    /// Takes up all that is free.
+    /// Takes up all that is free: space, and inodes where their number is limited.
     pub(crate) fn fill(&self) {
-        let mut file = fs::File::create(self.at.join("filler")).unwrap();
+        fs::create_dir(self.at.join("filled")).unwrap();
+        (0..1000).take_while(|n| fs::write(self.at.join(format!("filled/{n}")), "").is_ok()).for_each(drop);
+        fs::remove_file(self.at.join("filled/0")).unwrap();
+        let mut file = fs::File::create(self.at.join("filled/all")).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
     /// Gives it back.
     pub(crate) fn empty(&self) {
-        fs::remove_file(self.at.join("filler")).unwrap();
+        fs::remove_dir_all(self.at.join("filled")).unwrap();
     }
 }
 

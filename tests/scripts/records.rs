@@ -45,7 +45,12 @@ fn evidence_of_removed_releases_is_bounded(bench: &mut Bench) {
         }
     }
     fs::write(records.join("notes.json"), "not ours").unwrap();
+    // One that is not sent is not read: only the newest of those whose files are gone are.
+    for damaged in ["20240128-010000-bbbb", "20240114-010000-bbbb"] {
+        fs::write(records.join(format!("{damaged}.json")), "{").unwrap();
+    }
     let output = bench.deploy(&App::site("v2"), &[]).expect(0);
+    assert_eq!(output.stdout.matches("can't be read").count(), 1, "{output}");
     let new = output.release();
     let kept = names(records);
     // The newest fifty, the one that has a directory, and what isn't ours.
