@@ -34,6 +34,10 @@ fn no_commit_goes_to_a_session_that_takes_back(bench: &mut Bench) {
     bench.write(&App::site("v2"));
     let run = bench.start("deploy", &[]);
     bench.soaks_in(&run);
+    let watches = |pid: u32| bench.stands_in(pid) && process::command_line(pid).ends_with("sleep 5 ");
+    eventually("the watch sleeps", Duration::from_secs(5), || {
+        process::all().into_iter().any(watches).then_some(()).ok_or_else(|| run.so_far())
+    });
     fs::write(&hang, "").unwrap();
     // Its lock is taken away by hand; it answers on, but what it says is another word.
     bench.plant("free");
