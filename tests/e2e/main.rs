@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod astro;
 mod bad;
 mod bench_itself;
 mod first;
@@ -13,6 +14,7 @@ mod late;
 mod lock;
 mod mistakes;
 mod next;
+mod node;
 mod plan;
 mod shared;
 mod silent;
