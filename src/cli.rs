@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use crate::config::duration;
@@ -14,7 +15,7 @@ Exit codes tell what state production is in:
   0    done
   1    failed before the switch: the live release was not touched
   2    wrong usage or config, or a question without an answer
-  3    refused: somebody else holds the lock
+  3    refused: somebody else holds the lock, or deploys are held
   4    failed after the switch: what was live before is back, and that is proved
   5    a human must look: hosts differ, or one was not heard
   6    released, but something after it failed
@@ -79,7 +80,7 @@ pub enum Verb {
     /// List the releases on the hosts: state, age, commit, who, size
     #[command(after_help = "Example: shipit releases production --json")]
     Releases(Place),
-    /// Show what runs where, how that is proved, leftovers and the lock
+    /// Show what runs where, how that is proved, leftovers, the lock and a hold
     #[command(after_help = "Example: shipit status production")]
     Status(Place),
     /// Finish what an interrupted run left behind
@@ -88,6 +89,10 @@ pub enum Verb {
     /// Remove the lock of a run whose owner is gone for good
     #[command(after_help = "Example: shipit unlock production --host web1")]
     Unlock(Place),
+    /// Refuse deploys from now on, or allow them again
+    #[command(after_help = "A run that has begun goes on; rollback, cleanup and recover are never held.\n\n\
+        Examples: shipit hold production --why freeze\n          shipit hold production --lift")]
+    Hold(HoldArgs),
     /// Remove old releases
     #[command(
         after_help = "Never removes what is live or in use.\n\nExample: shipit cleanup production --keep 3 --dry-run"
@@ -180,6 +185,9 @@ pub struct RollbackArgs {
     /// Go back this many good releases
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "second")]
     steps: Option<u32>,
+    /// Refuse deploys from then on, until shipit hold --lift
+    #[arg(long)]
+    pub hold: bool,
     /// On which hosts.
     #[command(flatten)]
     pub hosts: Hosts,
@@ -214,6 +222,20 @@ impl RollbackArgs {
             (None, None, steps) => Ok((self.first.as_deref(), Target::Steps(steps.unwrap_or(1)))),
         }
     }
+}
+
+/// `shipit hold`
+#[derive(Clone, Debug, Args)]
+pub struct HoldArgs {
+    /// Where.
+    #[command(flatten)]
+    pub place: Place,
+    /// Why; who is refused is told
+    #[arg(long, value_name = "TEXT", required_unless_present = "lift", value_parser = NonEmptyStringValueParser::new())]
+    pub why: Option<String>,
+    /// Allow deploys again
+    #[arg(long, conflicts_with = "why")]
+    pub lift: bool,
 }
 
 /// `shipit cleanup`
@@ -282,7 +304,7 @@ mod tests {
         let all: String = helps.map(|help| format!("{help}\n")).collect();
         let examples: Vec<&str> =
             all.lines().filter_map(|line| line.split_once("shipit ")).map(|(_, rest)| rest).collect();
-        assert_eq!(examples.len(), 10);
+        assert_eq!(examples.len(), 12);
         for example in examples {
             parse(example).unwrap_or_else(|error| panic!("{example}: {error}"));
         }
@@ -325,6 +347,9 @@ mod tests {
             "rollback --steps 0",
             "cleanup --keep 0",
             "status --color sometimes",
+            "hold prod",
+            "hold prod --why x --lift",
+            "hold prod --why=",
         ] {
             let error = parse(line).err().unwrap_or_else(|| panic!("{line} is taken"));
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -144,6 +144,19 @@ pub enum Error {
         /// The stage, for the hint's command.
         stage: String,
     },
+    /// Deploys are held: a freeze, or a rollback's pin.
+    Held {
+        /// The host.
+        host: String,
+        /// Who, as `user@machine`.
+        who: String,
+        /// Since when.
+        since: String,
+        /// In their words.
+        why: String,
+        /// The stage, for the hint's command.
+        stage: String,
+    },
     /// A lock that was to be removed belongs to a run that is seen to go on.
     Running {
         /// The host.
@@ -201,7 +214,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage { .. } | Error::Config { .. } | Error::Unanswered { .. } => 2,
-            Error::Locked { .. } | Error::Running { .. } => 3,
+            Error::Locked { .. } | Error::Held { .. } | Error::Running { .. } => 3,
             Error::Cancelled => 130,
             Error::Declined
             | Error::Build { .. }
@@ -244,6 +257,9 @@ impl Error {
             Error::Locked { stage, .. } => {
                 format!("wait for it with --wait 10m; if its owner is gone for good: shipit unlock {stage}")
             }
+            Error::Held { stage, .. } => {
+                format!("when it is over: shipit hold {stage} --lift; rollback, cleanup and recover go on meanwhile")
+            }
             Error::Running { .. } => {
                 "let it end, or cancel it where it runs: the host then frees the lock itself".into()
             }
@@ -278,6 +294,9 @@ impl fmt::Display for Error {
                 ConnectFailure::Other => write!(f, "{host}: ssh failed: {detail}"),
             },
             Error::Locked { host, who, since, .. } => write!(f, "{host}: locked by {who} since {since}"),
+            Error::Held { host, who, since, why, .. } => {
+                write!(f, "{host}: deploys are held by {who} since {since}: {why}")
+            }
             Error::Running { host, who, since } => {
                 write!(f, "{host}: the lock is held by a run that is going on: {who} since {since}")
             }

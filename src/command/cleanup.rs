@@ -33,7 +33,16 @@ pub(super) async fn run(global: &Global, args: CleanupArgs) -> Result<u8> {
     let plan = Plan::make(Verb::Cleanup, &config, &Flags { keep: Some(keep), ..Flags::default() });
     perform(
         global,
-        Request { config, plan, wait: None, wanted: None, keep, terminal: terminal(), allow_mismatch: false },
+        Request {
+            config,
+            plan,
+            wait: None,
+            wanted: None,
+            keep,
+            hold: false,
+            terminal: terminal(),
+            allow_mismatch: false,
+        },
     )
     .await
 }

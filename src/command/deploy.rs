@@ -8,7 +8,7 @@ use crate::plan::{Flags, Plan, Verb};
 
 pub(super) async fn run(global: &Global, args: DeployArgs) -> Result<u8> {
     let config = load(global, args.place.stage.as_deref(), &args.place.hosts)?;
-    let flags = Flags { skip_build: args.skip_build, no_boot_test: args.switch.no_boot_test, keep: None };
+    let flags = Flags { skip_build: args.skip_build, no_boot_test: args.switch.no_boot_test, keep: None, hold: false };
     let plan = Plan::make(Verb::Deploy, &config, &flags);
     if args.dry.dry_run {
         return show_plan(global, &config, plan, None, args.dry.offline).await;
@@ -18,7 +18,16 @@ pub(super) async fn run(global: &Global, args: DeployArgs) -> Result<u8> {
     let allow_mismatch = args.switch.allow.contains(&Allow::Mismatch);
     perform(
         global,
-        Request { config, plan, wait: args.switch.wait, wanted: None, keep, terminal: terminal(), allow_mismatch },
+        Request {
+            config,
+            plan,
+            wait: args.switch.wait,
+            wanted: None,
+            keep,
+            hold: false,
+            terminal: terminal(),
+            allow_mismatch,
+        },
     )
     .await
 }

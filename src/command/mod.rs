@@ -4,6 +4,7 @@
 mod build;
 mod cleanup;
 mod deploy;
+mod hold;
 mod look;
 mod recover;
 mod releases;
@@ -38,6 +39,7 @@ pub async fn run(cli: Cli) -> Result<u8> {
         Verb::Status(place) => status::run(&global, place).await,
         Verb::Recover(place) => recover::run(&global, place).await,
         Verb::Unlock(place) => unlock::run(&global, place).await,
+        Verb::Hold(args) => hold::run(&global, args).await,
         Verb::Cleanup(args) => cleanup::run(&global, args).await,
         Verb::Build(args) => build::run(&global, args).await,
     }

@@ -12,7 +12,16 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let keep = config.release.keep;
     perform(
         global,
-        Request { config, plan, wait: None, wanted: None, keep, terminal: terminal(), allow_mismatch: false },
+        Request {
+            config,
+            plan,
+            wait: None,
+            wanted: None,
+            keep,
+            hold: false,
+            terminal: terminal(),
+            allow_mismatch: false,
+        },
     )
     .await
 }

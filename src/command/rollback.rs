@@ -13,15 +13,18 @@ pub(super) async fn run(global: &Global, args: RollbackArgs) -> Result<u8> {
         Target::Steps(n) => Wanted::Back(n as usize),
         Target::Release(id) => Wanted::Named(id),
     };
-    let flags = Flags { no_boot_test: args.switch.no_boot_test, ..Flags::default() };
+    let flags = Flags { no_boot_test: args.switch.no_boot_test, hold: args.hold, ..Flags::default() };
     let plan = Plan::make(Verb::Rollback, &config, &flags);
     if args.dry.dry_run {
         return show_plan(global, &config, plan, Some(&wanted), args.dry.offline).await;
     }
     confirm(&config, "Roll back", args.switch.yes)?;
     let keep = config.release.keep;
-    let wait = args.switch.wait;
     let allow_mismatch = args.switch.allow.contains(&Allow::Mismatch);
-    perform(global, Request { config, plan, wait, wanted: Some(wanted), keep, terminal: terminal(), allow_mismatch })
-        .await
+    let (wait, hold) = (args.switch.wait, args.hold);
+    perform(
+        global,
+        Request { config, plan, wait, wanted: Some(wanted), keep, hold, terminal: terminal(), allow_mismatch },
+    )
+    .await
 }

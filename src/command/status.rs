@@ -39,6 +39,7 @@ fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
         "workers": facts.workers,
         "leftover": facts.leftover.as_ref().map(|(journal, release)| json!({"journal": journal, "release": release})),
         "lock": facts.lock.as_ref().map(|(who, since, alive)| json!({"who": who, "since": since, "alive": alive})),
+        "hold": facts.hold,
         "findings": facts.refusals.iter().map(|found| json!({"what": found.what, "cure": found.cure})).collect::<Vec<_>>(),
     })
 }
@@ -57,6 +58,12 @@ fn one(host: &str, facts: &Facts, stage: &str) -> String {
             line(format!("a dead lock of {who} since {}; the next run takes it over", reply::since(since)));
         }
         None => {}
+    }
+    if let Some(hold) = &facts.hold {
+        line(format!(
+            "deploys are held by {} since {}: {}; shipit hold {stage} --lift allows them again",
+            hold.who, hold.since, hold.why
+        ));
     }
     match facts.current() {
         None => line("nothing is live".into()),

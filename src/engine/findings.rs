@@ -3,7 +3,7 @@
 use crate::config::{Address, Config, Host};
 use crate::error::Finding;
 use crate::remote::Facts;
-use crate::text::{bytes, list};
+use crate::text::{bytes, count, list};
 
 /// Clocks further apart than this are worth a word.
 const SKEW_S: i64 = 60;
@@ -17,8 +17,8 @@ pub(super) struct Needs {
     pub entries: u64,
 }
 
-/// All that stops a run on this host.
-pub(super) fn findings(host: &Host, config: &Config, facts: &Facts, needs: Option<Needs>) -> Vec<Finding> {
+/// All that stops a run on this host, but for the space that it needs.
+pub(super) fn findings(host: &Host, config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut found = facts.refusals.clone();
     let needed = ["tar", "gzip", "base64", "sha256sum", "setsid", "find", "timeout"];
     let lacking: Vec<&str> = needed.into_iter().filter(|tool| !facts.has(tool)).collect();
@@ -37,26 +37,30 @@ pub(super) fn findings(host: &Host, config: &Config, facts: &Facts, needs: Optio
             cure: copy_command(host, config, path),
         });
     }
-    if let Some(needs) = needs {
-        // The archive's tail and the file system's own blocks; an empty disk is no goal.
-        let wanted = needs.bytes + needs.bytes / 4 + needs.entries * 512 + (8 << 20);
-        if let Some(free) = facts.number("free_kb").map(|kb| kb * 1024).filter(|free| *free < wanted) {
-            let (free, own, wanted) = (bytes(free), bytes(needs.bytes), bytes(wanted));
-            found.push(Finding {
-                what: format!("the disk has {free} free; the release of {own} needs {wanted} to unpack and to spare"),
-                cure: format!(
-                    "make room: shipit cleanup {} --keep 2; what fills it: df -h {}",
-                    config.stage, config.path
-                ),
-            });
-        }
-        if let Some(free) = facts.number("free_inodes").filter(|free| *free > 0 && *free < needs.entries + 100) {
-            found.push(Finding {
-                what: format!("{free} inodes free, the release needs {}", needs.entries),
-                cure: format!("make room: shipit cleanup {} --keep 2", config.stage),
-            });
-        }
+    found
+}
+
+/// What a disk lacks for a new release. `removed`: releases that were removed already to make room.
+pub(super) fn space(config: &Config, facts: &Facts, needs: Needs, removed: usize) -> Vec<Finding> {
+    let after = match removed {
+        0 => String::new(),
+        n => format!(" after {} had been removed", count(n, "old release")),
+    };
+    let cure = format!("make room: shipit cleanup {} --keep 2; what fills it: df -h {}", config.stage, config.path);
+    let finding = |what: String| Finding { what, cure: cure.clone() };
+    let mut found = Vec::new();
+    // The file system's own blocks, and a little: an empty disk is no goal.
+    let wanted = needs.bytes + needs.bytes / 4 + needs.entries * 512 + (8 << 20);
+    let free = facts.number("free_kb").map(|kb| kb * 1024);
+    if let Some(free) = free.filter(|free| *free < wanted) {
+        let (free, own, wanted) = (bytes(free), bytes(needs.bytes), bytes(wanted));
+        found.push(finding(format!(
+            "the disk has {free} free{after}; the release of {own} needs {wanted} to unpack and to spare"
+        )));
     }
+    // A file system without a fixed number of inodes says 0.
+    let free = facts.number("free_inodes").filter(|free| *free > 0 && *free < needs.entries + 100);
+    found.extend(free.map(|free| finding(format!("{free} inodes free{after}, the release needs {}", needs.entries))));
     found
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::config::Build;
 use crate::error::{Error, Result};
@@ -21,6 +21,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// all that it started.
 pub(super) async fn build(build: &Build, events: &Events) -> Result<()> {
     let Some(text) = &build.command else { return Ok(()) };
+    let failed = |source| Error::File { path: build.root.clone(), doing: "build in", source };
+    let group = Group::lead(&build.root).map_err(failed)?;
     let mut child = Command::new("sh")
         .args(["-c", text])
         .current_dir(&build.root)
@@ -28,11 +30,10 @@ pub(super) async fn build(build: &Build, events: &Events) -> Result<()> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
+        .process_group(group.id)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|source| Error::File { path: build.root.clone(), doing: "build in", source })?;
-    let _group = Group(child.id());
+        .map_err(failed)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let mut said = pin!(async { tokio::join!(lines(stdout, events), lines(stderr, events)) });
     let status = tokio::select! {
@@ -45,7 +46,7 @@ pub(super) async fn build(build: &Build, events: &Events) -> Result<()> {
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Error::Build { command: text.clone(), status: status.code() }),
-        Err(source) => Err(Error::File { path: build.root.clone(), doing: "build in", source }),
+        Err(source) => Err(failed(source)),
     }
 }
 
@@ -58,20 +59,31 @@ async fn lines(from: Option<impl AsyncRead + Unpin>, events: &Events) {
     }
 }
 
-/// A build's process group: a cancelled `npm run build` must not go on in the background.
-struct Group(Option<u32>);
+/// What ends a build when this process no longer can.
+const LEADER: &str = include_str!("build.sh");
+
+/// A build's process group: a cancelled `npm run build` must not go on in the background, however shipit ends.
+struct Group {
+    id: i32,
+    // Its input is held by us alone, and closed by the system when we are killed.
+    leader: Child,
+}
+
+impl Group {
+    /// Starts the leader. It is there for as long as the group is in use, so that its number is given to nobody else.
+    fn lead(root: &Path) -> std::io::Result<Group> {
+        let mut command = Command::new("sh");
+        command.args(["-c", LEADER]).current_dir(root).process_group(0);
+        let leader = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let id = leader.id().and_then(|id| i32::try_from(id).ok());
+        Ok(Group { id: id.ok_or_else(|| std::io::Error::other("the build's leader has ended"))?, leader })
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(id) = self.0 {
-            // By the system's own tool: signalling a group is not in std, and unsafe code is not for this crate.
-            let _ = std::process::Command::new("kill")
-                .args(["-TERM", "--", &format!("-{id}")])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
-        }
+        // The same sign that our death gives. What doesn't heed the first signal is ended by the second.
+        drop(self.leader.stdin.take());
     }
 }
 

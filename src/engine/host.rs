@@ -21,6 +21,9 @@ fn begin_limit(config: &Config) -> Duration {
     service::revert_limit(&config.service, &config.health, 0) + Duration::from_secs(60)
 }
 
+/// How long a host may take to answer whether its session goes on.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// How far a host is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -238,8 +241,28 @@ impl HostRun {
         if said.code == Some(0) {
             return Ok(said);
         }
+        // A session that ends takes its side channels with it: then this job was ended, it did not fail.
+        if !self.goes_on("").await {
+            return Err(self.over(step));
+        }
         self.tell_log("the last lines of the log", said.log.clone());
         Err(self.failed(step, if said.why.is_empty() { format!("{job} failed") } else { said.why }))
+    }
+
+    /// Whether the session is there and in this state; empty: in one that has not begun to put anything back.
+    pub async fn goes_on(&self, wanted: &str) -> bool {
+        let Some(session) = &self.session else { return false };
+        match session.state_within(ANSWER).await.as_deref() {
+            Some(state) if wanted.is_empty() => matches!(state, "idle" | "held"),
+            Some(state) => state == wanted,
+            None => false,
+        }
+    }
+
+    /// The session has ended by itself, during `step`: somebody on the host has asked it to, or it is not heard.
+    pub fn over(&self, step: &'static str) -> Error {
+        let detail = "its session on the host has ended".to_owned();
+        Error::Lost { host: self.host.name.clone(), step, detail }
     }
 
     /// Whether the session ended by itself.

@@ -42,7 +42,7 @@ pub async fn build_and_package(config: &Config, events: &Events) -> Result<Arc<A
 
 /// What would stop a run on a host, as far as its facts alone tell.
 pub fn findings(host: &Host, config: &Config, facts: &Facts) -> Vec<Finding> {
-    findings::findings(host, config, facts, None)
+    findings::findings(host, config, facts)
 }
 
 /// A token of 16 hex digits that no other session has.

@@ -35,6 +35,8 @@ pub struct Request {
     pub wanted: Option<Wanted>,
     /// Good releases to keep.
     pub keep: usize,
+    /// `rollback --hold`: deploys are held from the commit on.
+    pub hold: bool,
     /// Whether ssh may ask.
     pub terminal: bool,
     /// `--allow mismatch`: what doesn't suit a host is a warning.
@@ -209,6 +211,7 @@ impl Run {
             parcel: self.parcel.as_ref(),
             wait: self.request.wait,
             keep: self.request.keep,
+            hold: self.request.hold,
             terminal: self.request.terminal,
             origin: &self.origin,
         };
@@ -299,6 +302,7 @@ pub(super) struct Context<'a> {
     pub(super) parcel: Option<&'a Arc<Parcel>>,
     pub(super) wait: Option<Duration>,
     pub(super) keep: usize,
+    pub(super) hold: bool,
     pub(super) terminal: bool,
     pub(super) origin: &'a Origin,
 }

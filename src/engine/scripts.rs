@@ -75,16 +75,24 @@ impl Home {
             .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
     }
 
-    /// Making a release that lies there the target. `withdraw` says why the live one is left.
-    pub(super) fn check(&self, release: &Release, limits: &Limits, withdraw: &str) -> Script {
+    /// Making a release that lies there the target.
+    pub(super) fn check(&self, target: &Target<'_>) -> Script {
+        let release = target.release;
         let shared = release.shared.dirs.iter().chain(&release.shared.files);
         let links: Vec<String> = shared.filter_map(|path| text(&place(&release.app_dir, path)?)).collect();
         self.script("check", &[remote::LIB, remote::LOCK, remote::VERIFY, remote::CHECK])
             .var("NEW", release.id.as_str())
             .var("SETTINGS", &release.settings)
-            .var("LIMITS", limits.line())
-            .var("WITHDRAW", withdraw)
+            .var("LIMITS", target.limits.line())
+            .var("WITHDRAW", target.withdraw)
+            .var("HOLD", target.hold)
             .var("LINKS", links.join("\n"))
+    }
+
+    /// Holding deploys, for this reason; none: no longer.
+    pub fn hold(&self, why: Option<&str>) -> Script {
+        self.script("hold", &[remote::LIB, remote::LOCK, remote::FACTS, remote::HOLD])
+            .var("WHY", why.unwrap_or_default())
     }
 
     /// Writing down what became of a release.
@@ -151,6 +159,18 @@ pub(super) struct Intake<'a> {
     pub access: &'a Access,
     /// What outlives it.
     pub shared: &'a Shared,
+}
+
+/// What `check` is told about a rollback's target.
+pub(super) struct Target<'a> {
+    /// The earlier release.
+    pub(super) release: &'a Release,
+    /// How long its jobs may take.
+    pub(super) limits: Limits,
+    /// Why the live one is left; empty: it isn't.
+    pub(super) withdraw: &'a str,
+    /// Why deploys are to be held after it; empty: they are not.
+    pub(super) hold: &'a str,
 }
 
 /// Whole seconds, at least one: a host counts ticks, it doesn't read clocks.
@@ -225,12 +245,19 @@ mod tests {
                 home.driver(&config, 5),
                 home.side("watch", "1000"),
                 home.receive(&intake),
-                home.check(&release, &limits, "a\nb"),
+                home.check(&Target {
+                    release: &release,
+                    limits,
+                    withdraw: "a
+b",
+                    hold: "it's",
+                }),
+                home.hold(Some("it's")),
                 home.mark(&id, State::Failed, "it's $(x)"),
                 home.look(&config, Some(3)),
                 home.unlock(""),
             ];
-            let names = ["session", "driver", "side", "receive", "check", "mark", "look", "unlock"];
+            let names = ["session", "driver", "side", "receive", "check", "hold", "mark", "look", "unlock"];
             all.extend(
                 names.iter().zip(&scripts).map(|(name, script)| (format!("{kind}-{name}"), script.render().unwrap())),
             );

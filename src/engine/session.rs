@@ -1,6 +1,7 @@
 //! The client's end of a session: opens it, keeps it alive with pings, asks it words and waits for its answers.
 //! While this value lives and the process runs, the host goes on; when it is dropped the host takes itself back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ pub struct Session {
     over: watch::Receiver<bool>,
     pinger: JoinHandle<()>,
     silence: Duration,
-    /// Why the host could not prove which release runs; none: it could.
-    pub doubt: Option<String>,
+    /// Facts that the host has told since its start, the latest of each key.
+    pub said: BTreeMap<String, String>,
     /// The last log lines that the host sent with a failure.
     pub log: Vec<String>,
 }
@@ -93,7 +94,7 @@ impl Session {
             ended.send_replace(true);
         });
         Ok(Opening::Idle(
-            Session { stdin, answers, pongs, over, pinger, silence, doubt: None, log: Vec::new() },
+            Session { stdin, answers, pongs, over, pinger, silence, said: BTreeMap::new(), log: Vec::new() },
             Box::new(facts),
         ))
     }
@@ -116,7 +117,9 @@ impl Session {
                         self.log.push(line.clone());
                         forward(events, step, Reply::Log(line));
                     }
-                    Reply::Fact(key, value) if key == "doubt" => self.doubt = Some(value),
+                    Reply::Fact(key, value) if key != "warn" => {
+                        self.said.insert(key, value);
+                    }
                     progress @ (Reply::Note(_) | Reply::Warn(_) | Reply::Fact(..) | Reply::Removed(_)) => forward(events, step, progress),
                     reply => return Some(reply),
                 },
@@ -131,14 +134,30 @@ impl Session {
         }
     }
 
-    /// Asks for a sign of life and waits for it; true where the host answers that it still holds the switch.
-    pub async fn held_within(&mut self, limit: Duration) -> bool {
+    /// Why the host could not prove which release runs; none: it could.
+    pub fn doubt(&self) -> Option<&str> {
+        self.said.get("doubt").map(String::as_str)
+    }
+
+    /// Whether the host has left the run by itself: nothing that followed was the release's fault.
+    pub fn has_left(&self) -> bool {
+        self.said.contains_key("left")
+    }
+
+    /// Asks for a sign of life and waits for it; the state that the host answers. None: it is not heard in time, or
+    /// the session is over.
+    pub async fn state_within(&self, limit: Duration) -> Option<String> {
         let asked = Instant::now();
         self.word("ping").await;
-        let answered = self.pongs.wait_for(|pong| pong.as_ref().is_some_and(|(at, _)| *at >= asked));
-        match tokio::time::timeout(limit, answered).await {
-            Ok(Ok(pong)) => pong.as_ref().is_some_and(|(_, state)| state == "held"),
-            _ => false,
+        let mut pongs = self.pongs.clone();
+        let answered = async {
+            let pong = pongs.wait_for(|pong| pong.as_ref().is_some_and(|(at, _)| *at >= asked)).await.ok()?;
+            pong.as_ref().map(|(_, state)| state.clone())
+        };
+        tokio::select! {
+            state = answered => state,
+            () = self.over() => None,
+            () = tokio::time::sleep(limit) => None,
         }
     }
 

@@ -97,7 +97,7 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
         Phase::Stuck(why) => (HostState::Unknown, why),
         Phase::Committing | Phase::Lost => ask_again(way, host).await,
     };
-    let proved = host.session.as_ref().is_none_or(|session| session.doubt.is_none());
+    let proved = host.session.as_ref().is_none_or(|session| session.doubt().is_none());
     host.end().await;
     let previous = host.facts.current().map(str::to_owned);
     let release = way.release.map(|release| release.id.to_string()).unwrap_or_default();

@@ -19,6 +19,9 @@ pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)], target: Option<&str>) {
                         if *alive { "" } else { " (dead)" }
                     ));
                 }
+                if let Some(hold) = &facts.hold {
+                    parts.push(format!("deploys are held by {} since {}: {}", hold.who, hold.since, hold.why));
+                }
                 if let Some((journal, release)) = &facts.leftover {
                     let way = if journal == "pending" { "is taken back" } else { "is finished" };
                     parts.push(format!("an unfinished switch to {release} {way} first"));

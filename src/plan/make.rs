@@ -14,6 +14,8 @@ pub struct Flags {
     pub no_boot_test: bool,
     /// `--keep`
     pub keep: Option<usize>,
+    /// `--hold`
+    pub hold: bool,
 }
 
 impl Plan {
@@ -106,6 +108,7 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
             parts.push(format!("soak {}", duration(health.soak)));
             parts.join(", ")
         }
+        Step::Commit if flags.hold => "the point of no return; deploys are held from then on".into(),
         Step::Commit => "the point of no return".into(),
         Step::Prune => format!("keep {}", count(flags.keep.unwrap_or(config.release.keep), "good release")),
         Step::End => "free the lock".into(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
-use super::reply::Reply;
+use super::reply::{Hold, Reply};
 use crate::error::Finding;
 use crate::release::{ReleaseId, State};
 
@@ -29,6 +29,8 @@ pub struct Facts {
     pub leftover: Option<(String, String)>,
     /// Who holds the lock, since when, and whether that is known to run.
     pub lock: Option<(String, String, bool)>,
+    /// What keeps deploys off.
+    pub hold: Option<Hold>,
     /// What an earlier run left was put right: committed or not, and its release.
     pub recovered: Option<(bool, String)>,
     /// The service's processes.
@@ -81,6 +83,7 @@ impl Facts {
             Reply::Refuse { what, cure } => self.refusals.push(Finding { what, cure }),
             Reply::Leftover { journal, release } => self.leftover = Some((journal, release)),
             Reply::Lock { alive, who, since, .. } => self.lock = Some((who, since, alive)),
+            Reply::Hold(hold) => self.hold = Some(hold),
             Reply::Recovered { committed, release } => self.recovered = Some((committed, release)),
             Reply::Worker(text) => match serde_json::from_str(&text) {
                 Ok(worker) => self.workers.push(worker),

@@ -1,5 +1,5 @@
 # What the host is and what lies on it, as `@fact KEY VALUE`, `@record JSON`, `@dir NAME`, `@missing PATH`. Only reads.
-# Defines functions; needs lib.sh, home.sh; run inside the home. SHARED_FILES: one path below shared/ a line.
+# Defines functions; needs lib.sh, home.sh, lock.sh; run inside the home. SHARED_FILES: one path below shared/ a line.
 # shellcheck shell=sh disable=SC2154
 
 fact() { say "fact $1 $(plain "$2")"; }
@@ -24,6 +24,10 @@ facts() {
   fact arch "$(uname -m)"
   fact libc "$(libc)"
   for tool in tar gzip zstd base64 sha256sum setsid timeout find; do fact "$tool" "$(has "$tool")"; done
+  facts_space
+}
+
+facts_space() {
   df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_kb "$free"; }
   df -Pi . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_inodes "$free"; }
 }
@@ -36,17 +40,24 @@ facts_current() {
   fi
 }
 
-# Each release that has a directory or a record. A record is one JSON object over several lines.
+# Each directory in releases/, with its record; of those whose files are gone the newest records only.
 facts_releases() {
   for d in releases/*; do
-    [ -d "$d" ] && say "dir $(plain "${d##*/}")"
+    [ -d "$d" ] || continue
+    say "dir $(plain "${d##*/}")"
+    fact_record "${d##*/}"
   done
-  for r in .shipit/records/*.json; do
-    [ -f "$r" ] || continue
-    text=
-    while IFS= read -r line; do text=$text$line; done <"$r"
-    say "record $text"
+  recorded | head -n 10 | while IFS= read -r id; do
+    [ -d "releases/$id" ] || fact_record "$id"
   done
+}
+
+# A record is one JSON object over several lines.
+fact_record() {
+  [ -f ".shipit/records/$1.json" ] || return 0
+  text=
+  while IFS= read -r line; do text=$text$line; done <".shipit/records/$1.json"
+  say "record $text"
 }
 
 facts_missing() {
@@ -62,4 +73,23 @@ facts_leftover() {
     text=$(readlink ".shipit/$j")
     say "leftover $j ${text#* }"
   done
+}
+
+# Who works here now, and whether they are seen to.
+facts_lock() {
+  lock_top
+  [ "$top" -gt 0 ] || return 0
+  text=$(readlink ".shipit/lock.$top")
+  if [ "$text" != free ] && lock_read "$text"; then
+    if proc_is "$L_PID" "$L_START"; then alive=alive; else alive=dead; fi
+    say "lock $alive $L_WHO $L_SINCE"
+  fi
+}
+
+# A freeze, or a rollback's pin: who, since when, why.
+facts_hold() {
+  [ -e .shipit/hold ] || return 0
+  # One that somebody made by hand holds as well.
+  { read -r who; read -r since; read -r why; } <.shipit/hold
+  say "hold $(plain "${who:-unknown}") $(plain "${since:-unknown}") $(plain "${why:-no reason is given}")"
 }

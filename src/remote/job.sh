@@ -1,4 +1,4 @@
-# The jobs of a run: the session's (baseline, activate, revert, record, prune) and those of side channels (prepare,
+# The jobs of a run: the session's (baseline, room, activate, revert, record, ended, prune) and those of side channels (prepare,
 # boot, watch). Each runs as a process group of its own, by `sh T/driver.sh JOB [ARG]`, so that it can be ended whole;
 # a later session runs the same file to recover. Standard output: lines `note`, `why`, `log`, `fact`, `refuse`;
 # standard error: the log. Needs lib.sh, lock.sh, prune.sh, a service's functions; BASE TOKEN KEEP.
@@ -32,26 +32,39 @@ revert() {
     lock_mine || why "another run has taken the lock over; what is live is its business" || return 1
   fi
   cause=$(cat "$T/cause" 2>/dev/null) || cause=
-  # What a rollback would have made live again has been proved before: nothing is taken from it.
-  if [ ! -e "$T/known" ]; then
-    if [ -n "$cause" ]; then set_state "$NEW" failed "$cause"
-    else set_state "$NEW" unproven "put back: not committed"; fi
-  fi
+  if [ -n "$cause" ]; then verdict "$NEW" failed "$cause"
+  else verdict "$NEW" unproven "put back, not committed: $(cat "$T/left" 2>/dev/null || echo "the session ended")"; fi
   ! ours || { rm -f .shipit/pending && sync_dir .shipit; }
 }
 
 # One line of history: the host's time and what it did, then the client's fields (verb, who, commit). Once a run.
 history() {
   [ -s "$T/history" ] || return 0
-  printf '{"at":"%s",%s,%s}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$(cat "$T/history")" >>.shipit/history.jsonl
+  all=.shipit/history.jsonl
+  # A line that a full disk cut short must not take the next one with it.
+  [ ! -s "$all" ] || [ -z "$(tail -c 1 "$all")" ] || echo >>"$all"
+  printf '{"at":"%s",%s,%s}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$(cat "$T/history")" >>"$all"
   rm -f "$T/history"
+  [ "$(wc -l <"$all")" -gt 1000 ] || return 0
+  # Only a whole copy takes its place: a disk that is full has the longer one.
+  if tail -n 1000 "$all" >"$T/shorter"; then mv -f "$T/shorter" "$all"; else rm -f "$T/shorter"; fi
+}
+
+# A run that comes to its end without a commit leaves its line, too: what it wanted live, and why it is not.
+ended() {
+  [ -n "$NEW" ] || return 0
+  state=unproven why="ended before the switch"
+  [ ! -s "$T/verdict" ] || { read -r state && read -r why; } <"$T/verdict"
+  history "\"release\":\"$NEW\",\"previous\":\"$OLD\",\"state\":\"$state\",\"why\":\"$why\""
 }
 
 # After the commit: what the record, the history and the service have to know. Runs again after a crash.
 record() {
   set_state "$NEW" good "" "$OLD" || return 1
   if [ -s "$T/withdraw" ] && is_release "$OLD"; then set_state "$OLD" withdrawn "$(cat "$T/withdraw")" || return 1; fi
-  history "\"release\":\"$NEW\",\"previous\":\"$OLD\""
+  # A pin goes with the commit: nobody deploys in between.
+  [ ! -s "$T/hold" ] || mv -f "$T/hold" .shipit/hold || return 1
+  history "\"release\":\"$NEW\",\"previous\":\"$OLD\",\"state\":\"good\""
   service_commit
   rm -f .shipit/committed
 }
@@ -65,11 +78,11 @@ NEW=$(link_name "$T/new")
 OLD=$(link_name "$T/old")
 # What can't be ended may not begin; only what puts things right must run in any case.
 list_group || case $1 in
-  revert | record) ;;
+  revert | record | ended) ;;
   *) why "the job can't be listed in $BASE/$T" || exit 1 ;;
 esac
 case $1 in
-  activate | revert | record | prune) "$1" ;;
+  activate | revert | record | ended | prune | room) "$1" ;;
   baseline | prepare | boot | health | watch | log) shift_job=$1; shift; "service_$shift_job" "$@" ;;
   *) exit 1 ;;
 esac

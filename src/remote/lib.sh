@@ -26,6 +26,17 @@ is_release() {
   return 1
 }
 
+# Ids, one a line, by their time; the prefix takes no part in the order.
+newest_first() { sed 's/.*\([0-9]\{8\}-[0-9]\{6\}-....\)$/\1 &/' | sort -r | sed 's/^[^ ]* //'; }
+
+# The ids that have a record.
+recorded() {
+  for r in .shipit/records/*.json; do
+    id=${r##*/} id=${id%.json}
+    if is_release "$id" && [ -f "$r" ]; then printf '%s\n' "$id"; fi
+  done | newest_first
+}
+
 is_token() {
   case $1 in
     *[!0-9a-f]*) return 1 ;;
@@ -140,3 +151,13 @@ set_state() {
   { sed '/^"previous":/,$d' "$r" &&
     printf '"previous":"%s",\n"state":"%s",\n"why":"%s"}\n' "$previous" "$2" "$(plain "$3")"; } >"$T/record.$$" && mv -f "$T/record.$$" "$r"
 }
+
+# What became of the release $1 of this run: for its record, and for the history when the run is over. A rollback's
+# target was good before: a bad day takes nothing from its record.
+verdict() {
+  printf '%s\n%s\n' "$2" "$(plain "$3")" >"$T/verdict"
+  [ -e "$T/known" ] || set_state "$1" "$2" "$3"
+}
+
+# The text of a hold: who, since when, why.
+hold_text() { printf '%s\n%s\n%s\n' "$WHO" "$(date -u +%Y%m%dT%H%M%SZ)" "$(plain "$1")"; }

@@ -29,18 +29,12 @@ facts_current
 facts_releases
 facts_missing
 facts_leftover
-lock_top
-if [ "$top" -gt 0 ]; then
-  text=$(readlink ".shipit/lock.$top")
-  if [ "$text" != free ] && lock_read "$text"; then
-    if proc_is "$L_PID" "$L_START"; then alive=alive; else alive=dead; fi
-    say "lock $alive $L_WHO $L_SINCE"
-  fi
-fi
+facts_lock
+facts_hold
 T='' NEW='' OLD=''
 { service_look; } 8>&1 | while IFS= read -r line; do say "$line"; done
 if [ -n "$KEEP" ]; then
   DRY_RUN=yes
-  { prune; } 8>&1 | while read -r _ id; do say "removed $id"; done
+  { remove_old; } 8>&1 | while read -r _ id; do say "removed $id"; done
 fi
 say "done 0"

@@ -6,10 +6,7 @@ set -u
 exec 3>&1 1>&2 </dev/null
 cd "$BASE" || exit 10
 T=.shipit/t.$TOKEN
-if [ -e "$T/known" ]; then
-  # A rollback's target was good before: a bad day takes nothing from it.
-  say "done 0"
-elif [ -d "$T" ] && lock_mine && is_release "$RELEASE" && set_state "$RELEASE" "$STATE" "$WHY"; then
+if [ -d "$T" ] && lock_mine && is_release "$RELEASE" && verdict "$RELEASE" "$STATE" "$WHY"; then
   say "done 0"
 else
   say "done 1"

@@ -18,9 +18,6 @@ in_use() {
 
 is_good() { grep -q '^"state":"good",$' ".shipit/records/$1.json" 2>/dev/null; }
 
-# Ids, one a line, by their time; the prefix takes no part in the order.
-newest_first() { sed 's/.*\([0-9]\{8\}-[0-9]\{6\}-....\)$/\1 &/' | sort -r | sed 's/^[^ ]* //'; }
-
 is_other() { ! is_good "$1"; }
 
 # Releases of one kind, newest first.
@@ -35,8 +32,20 @@ releases_that() {
 good_releases() { releases_that is_good; }
 other_releases() { releases_that is_other; }
 
+# Records outlive their releases, but not for ever: all that have a directory, and the newest fifty. A manifest is of
+# no use without its release.
+forget() {
+  recorded | tail -n +51 | while IFS= read -r id; do
+    [ -d "releases/$id" ] || rm -f ".shipit/records/$id.json"
+  done
+  for m in .shipit/manifests/*; do
+    id=${m##*/}
+    if is_release "$id" && [ ! -d "releases/$id" ]; then rm -f "$m"; fi
+  done
+}
+
 # Removes what KEEP doesn't cover: first a word in the record, then out of releases/ by one rename, then the files.
-prune() {
+remove_old() {
   used=$(in_use)
   keep=$(good_releases | head -n "$KEEP")
   oldest=$(printf '%s\n' "$keep" | tail -n 1)
@@ -59,5 +68,16 @@ prune() {
     rm -f ".shipit/manifests/$id"
     rm -rf ".shipit/trash/$id"
   done
-  [ -n "${DRY_RUN-}" ] || history "\"removed\":$removed"
+}
+
+prune() {
+  remove_old && forget && history "\"removed\":$removed"
+}
+
+# The same, earlier, for a release that finds too little space: what the cleanup after it would remove. It counts as
+# one of KEEP by then.
+room() {
+  rm -rf .shipit/trash/*
+  [ "$KEEP" -le 1 ] || KEEP=$((KEEP - 1))
+  remove_old && forget
 }

@@ -1,6 +1,8 @@
 //! What a host says: one `@word rest` line at a time. The only parser of host answers; a line it doesn't know is noise
 //! (a chatty `.bashrc`), never an error. Text in replies is cleaned here and nowhere else.
 
+use serde::Serialize;
+
 use crate::text::clean;
 
 /// The longest line that is read; longer ones are cut.
@@ -35,6 +37,8 @@ pub enum Reply {
         /// The owner's token, where asked for.
         token: String,
     },
+    /// `@hold WHO SINCE WHY`: deploys are held.
+    Hold(Hold),
     /// `@locked WHO SINCE`: the session can't begin.
     Locked {
         /// `user@machine`.
@@ -125,6 +129,14 @@ impl Reply {
                     token: words.next().unwrap_or_default(),
                 }
             }
+            "hold" => {
+                let mut words = rest.splitn(3, ' ');
+                Reply::Hold(Hold {
+                    who: clean(words.next()?, 120),
+                    since: since(words.next()?),
+                    why: clean(words.next()?, 400),
+                })
+            }
             "locked" => {
                 let (who, since) = two();
                 Reply::Locked { who, since }
@@ -160,6 +172,17 @@ impl Reply {
     }
 }
 
+/// What keeps deploys off a home: a freeze, or a rollback's pin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hold {
+    /// `user@machine`.
+    pub who: String,
+    /// As people read it.
+    pub since: String,
+    /// In the words of who put it.
+    pub why: String,
+}
+
 /// A lock's time, `20260321T140000Z`, as people read it; the text itself where it is none.
 pub fn since(text: &str) -> String {
     match chrono::NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%SZ") {
@@ -184,6 +207,9 @@ mod tests {
             Reply::parse("@refuse current is a directory\tmv it"),
             Some(Reply::Refuse { what: "current is a directory".into(), cure: "mv it".into() })
         );
+        let hold =
+            Hold { who: "ann@ci".into(), since: "2026-03-21 14:00:00 UTC".into(), why: "sale until 5 pm".into() };
+        assert_eq!(Reply::parse("@hold ann@ci 20260321T140000Z sale until 5 pm"), Some(Reply::Hold(hold)));
         assert_eq!(Reply::parse("@why \u{1b}[31mred"), Some(Reply::Why("[31mred".into())));
     }
 }

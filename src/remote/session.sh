@@ -33,6 +33,9 @@ exec 4<>"$T/ev" 7<>"$T/out"
 # It ends by itself when nobody holds the fifo any more, and not before: a revert may still print.
 ( trap '' HUP INT TERM; exec 3>&- 4>&- 5<&- 7>&-; cat >>"$T/log"; cat >/dev/null ) <"$T/out" 2>/dev/null &
 
+# The line of history of a run that was not committed; nothing is left to write for one that was.
+ended() { ( exec 3>&- 4>&- 5<&- 7>&-; setsid sh "$1/driver.sh" ended ) >/dev/null 2>&1 </dev/null; }
+
 # Puts right what a dead session left, by that session's own driver and notes. Its journal decides the direction.
 recover() {
   for j in pending committed; do
@@ -55,9 +58,12 @@ recover() {
     what=revert ended=reverted
     if [ "$j" = committed ]; then what=record ended=committed; fi
     if ! out=$(exec 3>&- 4>&- 5<&- 7>&-; setsid sh ".shipit/t.$left/driver.sh" $what 2>>"$T/log"); then
+      # Its own session may live after all, where the lock was taken away by hand, and be the quicker one.
+      [ "$(readlink ".shipit/$j" 2>/dev/null)" = "$text" ] || continue
       say "stuck $(printf '%s\n' "$out" | sed -n 's/^why //p' | tail -n 1)"
       return 1
     fi
+    ended ".shipit/t.$left"
     say "recovered $ended ${text#* }"
   done
   for d in .shipit/t.*; do
@@ -73,7 +79,7 @@ finish() {
   # While something of ours may still work here, nobody else may.
   end_groups "$T" || { say "warn what this run started can't be ended; the lock stays"; bye "$1"; }
   # The notes of a switch that could not be put back stay: whoever comes next needs them.
-  [ "$STATE" = stuck ] || clear_notes "$T"
+  [ "$STATE" = stuck ] || { ended "$T"; clear_notes "$T"; }
   lock_free
   bye "$1"
 }
@@ -94,6 +100,7 @@ facts
 facts_current
 facts_releases
 facts_missing
+facts_hold
 # Without a baseline nothing could be put back: that stops the run before it begins.
 ( exec 3>&- 4>&- 5<&-; setsid sh "$T/driver.sh" baseline </dev/null 2>&7 7>&-; echo "ended $?" ) | {
   unread="what runs on this host now can't be read"
@@ -168,6 +175,9 @@ fail() {
 leave() {
   [ -z "$LEAVE" ] || return 0
   LEAVE=$1
+  # Whatever follows is not the release's fault.
+  say "fact left $1"
+  printf '%s' "$1" >"$T/left"
   case $STATE in
     active) BACK=yes; halt ;;
     held) begin_revert ;;
@@ -186,13 +196,15 @@ job_done() {
     revert-0) STATE=reverted; say "reverted ${CAUSE:-$LEAVE}" ;;
     revert-*) tail_log; STATE=stuck; say "stuck ${WHY:-the service could not be put back}" ;;
     record-*) STATE=recorded; [ "$1" = 0 ] || say "warn the record could not be finished; the next run does it"; say recorded ;;
+    room-*) facts_space; say "pruned $PRUNED" ;;
     prune-*) [ "$1" = 0 ] || say "warn cleanup stopped half-way: ${WHY:-see the log}"; say "pruned $PRUNED" ;;
   esac
 }
 
 word() {
   case $1-$STATE in
-    ping-*) say "pong $STATE" ;;
+    # What was taken over is somebody else's to judge: the client must not believe it still held.
+    ping-*) lock_mine || leave "the lock was taken over"; say "pong $STATE" ;;
     activate-idle) if [ -L "$T/new" ] && [ -z "$JOB$LEAVE" ] && read -r ACTIVATE_S REVERT_S _ <"$T/limits"; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
     commit-held)
       if lock_mine && mv -f .shipit/pending .shipit/committed; then
@@ -204,6 +216,7 @@ word() {
     revert-active) CAUSE="taken back by the client"; printf '%s' "$CAUSE" >"$T/cause"; BACK=yes; halt ;;
     revert-held) fail "taken back by the client" ;;
     prune-recorded | prune-idle) if [ -z "$JOB$LEAVE" ]; then start prune 600; else leave "nonsense: prune during $JOB"; fi ;;
+    room-idle) if [ -z "$JOB$LEAVE" ]; then start room 600; else leave "nonsense: room during $JOB"; fi ;;
     end-idle | end-committed | end-recorded | end-reverted | end-stuck) LEAVE=end ;;
     *) leave "nonsense: $(plain "$1") while $STATE" ;;
   esac

@@ -12,6 +12,7 @@ mod github;
 mod hostile;
 mod hosts;
 mod killed;
+mod late;
 mod lock;
 mod mistakes;
 mod next;

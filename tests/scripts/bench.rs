@@ -142,11 +142,16 @@ impl Bench {
         self.soaks();
         self.write(app);
         let run = self.start("deploy", &[]);
-        run.wait_for("the soak", |event| event.is("step_note", "verify"));
+        self.soaks_in(&run);
         let id = run.wait_for("its name", |event| event.kind() == "release").text("release").to_owned();
         assert_eq!(self.site.current().as_deref(), Some(&*id));
         self.assert_shell();
         (run, id)
+    }
+
+    /// Waits until a run has switched and soaks.
+    pub(crate) fn soaks_in(&self, run: &Running) {
+        run.wait_for("the soak", |event| event.is("step_note", "verify"));
     }
 
     /// The text of the highest lock.
@@ -252,6 +257,41 @@ impl Lock {
         assert_eq!(fields.len(), 8, "{self:?}");
         fields[field] = value;
         Lock { text: fields.join(":"), ..self.clone() }
+    }
+}
+
+/// A small disk of its own, in memory.
+pub(crate) struct Disk {
+    at: PathBuf,
+}
+
+impl Disk {
+    /// Mounts one at `at`, which is made.
+    pub(crate) fn mount(at: &Path, options: &str) -> Disk {
+        fs::create_dir_all(at).unwrap();
+        let mounted = quiet("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).status().unwrap();
+        assert!(mounted.success(), "tests run as root, who may mount");
+        Disk { at: at.to_owned() }
+    }
+
+    /// Takes up all that is free: space, and inodes where their number is limited.
+    pub(crate) fn fill(&self) {
+        fs::create_dir(self.at.join("filled")).unwrap();
+        (0..1000).take_while(|n| fs::write(self.at.join(format!("filled/{n}")), "").is_ok()).for_each(drop);
+        fs::remove_file(self.at.join("filled/0")).unwrap();
+        let mut file = fs::File::create(self.at.join("filled/all")).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    /// Gives it back.
+    pub(crate) fn empty(&self) {
+        fs::remove_dir_all(self.at.join("filled")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = quiet("umount").arg("-l").arg(&self.at).status();
     }
 }
 

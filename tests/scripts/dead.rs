@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::bench::{Bench, quiet};
 use crate::support::apps::App;
 use crate::support::process::{self, Signal, eventually, signal};
+use crate::support::shipit::Output;
 use crate::support::site::Live;
 
 super::in_every_shell! {
@@ -157,20 +158,31 @@ fn the_whole_session_is_asked_to_end_in_the_switch(bench: &mut Bench) {
     ask_to_end(bench, "TERM");
     // The job is in a group of its own: it comes to its end, which the session has to hear of.
     fs::write(&go, "").unwrap();
-    run.finish().expect(4);
+    let output = run.finish().expect(4);
+    blames_no_release(bench, &output, "activate", &output.release());
     bench.site.settles_to(&Live::Old(old), REST);
     next_deploy_works(bench);
+}
+
+/// A session that is ended says nothing about the release: neither its step nor its record may.
+#[track_caller]
+fn blames_no_release(bench: &Bench, output: &Output, step: &str, id: &str) {
+    let failed = output.events().into_iter().find(|event| event.is("step_failed", step));
+    let failed = failed.unwrap_or_else(|| panic!("{step} did not fail\n{output}"));
+    assert!(failed.text("message").contains("the connection was lost"), "{output}");
+    assert_eq!(bench.state(id), "unproven", "{output}");
 }
 
 fn the_whole_session_is_asked_to_end(bench: &mut Bench) {
     let old = bench.release(&App::site("v1"));
     // What logind and a container's init do before they kill; the client hears nothing of it but the answer.
     for name in ["TERM", "HUP"] {
-        let (run, _) = bench.held(&App::site("v2"));
+        let (run, new) = bench.held(&App::site("v2"));
         ask_to_end(bench, name);
         is_back(bench, Some(&old), Instant::now());
         let output = run.finish();
         assert_eq!(output.code, Some(4), "{name}\n{output}");
+        blames_no_release(bench, &output, "verify", &new);
         bench.site.settles_to(&Live::Old(old.clone()), REST);
     }
     next_deploy_works(bench);

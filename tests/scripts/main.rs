@@ -6,8 +6,12 @@
 mod bench;
 mod dead;
 mod deploys;
+mod hold;
+mod late;
 mod lock;
+mod records;
 mod silent;
+mod space;
 
 /// The same eyes and hands as in the end-to-end tests. Each suite uses its own part of them.
 #[path = "../e2e/support"]

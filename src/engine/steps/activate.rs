@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::engine::host::{HostRun, Phase};
 use crate::engine::limits::Limits;
 use crate::engine::run::Context;
+use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::remote::Reply;
 
@@ -19,7 +20,7 @@ pub(in crate::engine) async fn activate(context: &Context<'_>, host: &mut HostRu
     match host.ask("activate", limits.activate + limits.revert + Duration::from_secs(30), "activate").await? {
         Reply::Ready => {
             host.phase = Phase::Held;
-            let doubt = match host.session.as_ref().and_then(|session| session.doubt.as_ref()) {
+            let doubt = match host.session.as_ref().and_then(Session::doubt) {
                 Some(why) => format!(", not provable here: {why}"),
                 None => String::new(),
             };
@@ -30,6 +31,9 @@ pub(in crate::engine) async fn activate(context: &Context<'_>, host: &mut HostRu
         }
         Reply::Reverted(why) => {
             host.phase = Phase::Reverted;
+            if host.session.as_ref().is_some_and(Session::has_left) {
+                return Err(host.over("activate"));
+            }
             let log = host.session.as_mut().map(|session| std::mem::take(&mut session.log)).unwrap_or_default();
             host.tell_log("the last lines of the log", log);
             Err(host.failed("activate", why))

@@ -6,6 +6,7 @@ use crate::engine::host::HostRun;
 use crate::engine::limits::Limits;
 use crate::engine::release::Release;
 use crate::engine::run::Context;
+use crate::engine::scripts::Target;
 use crate::error::Result;
 use crate::remote::Reply;
 
@@ -21,7 +22,17 @@ pub(in crate::engine) async fn check(context: &Context<'_>, host: &mut HostRun) 
         }
         _ => String::new(),
     };
-    let script = host.home.check(release, &Limits::of(release, &host.facts), &withdraw);
+    let hold = match host.facts.current() {
+        Some(current) if context.hold => format!("rolled back from {current} to {}", release.id),
+        _ if context.hold => format!("rolled back to {}", release.id),
+        _ => String::new(),
+    };
+    let script = host.home.check(&Target {
+        release,
+        limits: Limits::of(release, &host.facts),
+        withdraw: &withdraw,
+        hold: &hold,
+    });
     let said = host.side(&script, "check", CHECK_LIMIT, None).await?;
     if said.code != Some(0) {
         return Err(host.failed("check", said.why));

@@ -18,8 +18,10 @@ const RECORD_LIMIT: Duration = Duration::from_secs(150);
 
 /// Every host must be heard and held; then every host is told. A host whose answer is lost is asked again later.
 pub(in crate::engine) async fn commit(run: &mut Run) -> Result<()> {
-    let heard = join_all(run.hosts.iter_mut().map(async |host| match &mut host.session {
-        Some(session) if host.phase == Phase::Held => session.held_within(Duration::from_secs(3)).await,
+    let heard = join_all(run.hosts.iter().map(async |host| match &host.session {
+        Some(session) if host.phase == Phase::Held => {
+            session.state_within(Duration::from_secs(3)).await.as_deref() == Some("held")
+        }
         _ => false,
     }))
     .await;

@@ -22,6 +22,7 @@ pub(in crate::engine) async fn connect(run: &mut Run) -> Result<()> {
         parcel: None,
         wait: request.wait,
         keep: request.keep,
+        hold: request.hold,
         terminal: request.terminal,
         origin: &run.origin,
     };
@@ -66,7 +67,7 @@ async fn lock_all(context: &Context<'_>, hosts: &mut [HostRun]) -> Result<()> {
         let mut locked = None;
         let mut failure = None;
         for (host, result) in hosts.iter().zip(begun) {
-            match result {
+            match result.and_then(|begun| held(context, host).map_or(Ok(begun), Err)) {
                 Ok(Begun::Idle) => {}
                 Ok(Begun::Locked(who, since)) => {
                     locked.get_or_insert(Error::Locked {
@@ -129,6 +130,18 @@ async fn begin(context: &Context<'_>, host: &mut HostRun, history: &str) -> Resu
     host.connect(context.config, context.terminal).await?;
     let earlier = context.plan.verb == Verb::Rollback;
     host.begin(context.config, &Beginning { keep: context.keep, history, earlier }).await
+}
+
+/// What keeps a deploy off this host. The way out of it, a rollback, and what only tidies up go on.
+fn held(context: &Context<'_>, host: &HostRun) -> Option<Error> {
+    let hold = host.facts.hold.clone().filter(|_| context.plan.verb == Verb::Deploy)?;
+    Some(Error::Held {
+        host: host.host.name.clone(),
+        who: hold.who,
+        since: hold.since,
+        why: hold.why,
+        stage: context.config.stage.clone(),
+    })
 }
 
 /// The client's fields of the history line.

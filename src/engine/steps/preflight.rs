@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use chrono::Utc;
 
 use crate::artifact::{Natives, engines, pinned};
 use crate::engine::findings::{self, Needs};
+use crate::engine::host::HostRun;
 use crate::engine::run::Run;
 use crate::engine::suits::{self, Asks, Changed};
 use crate::error::{Error, Finding, Result};
-use crate::event::Events;
+use crate::event::{EventKind, Events};
 use crate::plan::{Step, Verb};
-use crate::remote::Record;
+use crate::remote::{Record, Reply};
+use crate::text::count;
 
 /// Holds the facts of all hosts against the artifact; the findings of all are told before any host gets anything.
 pub(in crate::engine) async fn preflight(run: &mut Run) -> Result<()> {
@@ -25,7 +29,15 @@ pub(in crate::engine) async fn preflight(run: &mut Run) -> Result<()> {
     run.asks = Some(asks.clone());
     let allowed = run.request.allow_mismatch;
     run.each(Step::Preflight, None, async |context, host| {
-        let mut found = findings::findings(&host.host, context.config, &host.facts, needs);
+        let mut found = findings::findings(&host.host, context.config, &host.facts);
+        let mut removed = 0;
+        if let Some(needs) = needs {
+            // Only where nothing else stops the run: what is removed is gone.
+            if found.is_empty() && !findings::space(context.config, &host.facts, needs, 0).is_empty() {
+                removed = make_room(host).await?;
+            }
+            found.extend(findings::space(context.config, &host.facts, needs, removed));
+        }
         for warning in findings::warnings(&host.facts, Utc::now().timestamp()) {
             host.events.warn(warning);
         }
@@ -34,11 +46,28 @@ pub(in crate::engine) async fn preflight(run: &mut Run) -> Result<()> {
         }
         found.extend(unless(allowed, suits::findings(&asks, &host.facts), &host.events));
         if found.is_empty() {
-            return Ok(host.facts.value("service").map(|service| format!("service {service}")).unwrap_or_default());
+            let service = host.facts.value("service").map(|service| format!("service {service}"));
+            let room = (removed > 0).then(|| format!("made room: {} removed", count(removed, "release")));
+            return Ok(service.into_iter().chain(room).collect::<Vec<_>>().join(", "));
         }
         Err(Error::Preflight { host: host.host.name.clone(), findings: found })
     })
     .await
+}
+
+/// Has the host remove, before the release arrives, what the cleanup after it would remove; how many that were. What is
+/// free then becomes a fact.
+async fn make_room(host: &mut HostRun) -> Result<usize> {
+    let told = Step::Preflight.word();
+    host.events.send(EventKind::StepNote { step: told, text: "too little space: old releases go first".into() });
+    match host.ask("room", Duration::from_secs(660), told).await? {
+        Reply::Pruned(removed) => {
+            let said = host.session.as_mut().map(|session| std::mem::take(&mut session.said)).unwrap_or_default();
+            host.facts.values.extend(said);
+            Ok(removed)
+        }
+        other => Err(Error::Protocol { host: host.host.name.clone(), detail: format!("{other:?} to room") }),
+    }
 }
 
 /// What the artifact asks of a machine; nothing where there is none.

@@ -26,6 +26,10 @@ struct View {
 /// Health from here, and no worker that restarts meanwhile.
 pub(in crate::engine) async fn verify(context: &Context<'_>, host: &mut HostRun) -> Result<String> {
     let looked = look(host, context.release()).await;
+    // A session that was ended has taken the release back: what was seen meanwhile says nothing about it.
+    if looked.is_err() && !host.goes_on("held").await {
+        return Err(host.over("verify"));
+    }
     if looked.is_err()
         && let Ok(said) = host.side(&host.home.side("log", ""), "verify", Duration::from_secs(15), None).await
     {
