@@ -21,6 +21,9 @@ fn begin_limit(config: &Config) -> Duration {
     service::revert_limit(&config.service, &config.health) + Duration::from_secs(60)
 }
 
+/// How many lines of what a hook prints are kept, to explain its failure.
+const LAST_LINES: usize = 40;
+
 /// How far a host is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -200,6 +203,13 @@ impl HostRun {
                         }
                         Reply::Why(why) => said.why = why,
                         Reply::Log(line) => said.log.push(line),
+                        Reply::Out(line) => {
+                            if said.log.len() == LAST_LINES {
+                                said.log.remove(0);
+                            }
+                            said.log.push(line.clone());
+                            forward(&self.events, step, Reply::Log(line));
+                        }
                         note @ Reply::Note(_) => forward(&self.events, step, note),
                         other => said.replies.push(other),
                     }

@@ -1,5 +1,5 @@
 # The jobs of a run: the session's (baseline, activate, revert, record, prune) and those of side channels (prepare,
-# boot, watch). Each runs as a process group of its own, by `sh T/driver.sh JOB [ARG]`, so that it can be ended whole;
+# boot, watch) and of whoever runs a line of the user's own (line). Each runs as a process group of its own, by `sh T/driver.sh JOB [ARG]`, so that it can be ended whole;
 # a later session runs the same file to recover. Standard output: lines `note`, `why`, `log`, `fact`, `refuse`;
 # standard error: the log. Needs lib.sh, lock.sh, prune.sh, a service's functions; BASE TOKEN KEEP.
 # shellcheck shell=sh disable=SC2154
@@ -53,6 +53,8 @@ record() {
   if [ -s "$T/withdraw" ] && is_release "$OLD"; then set_state "$OLD" withdrawn "$(cat "$T/withdraw")" || return 1; fi
   history "\"release\":\"$NEW\",\"previous\":\"$OLD\""
   service_commit
+  # What its hooks did is meant to stay.
+  rm -rf "$T/hooks"
   rm -f .shipit/committed
 }
 
@@ -70,6 +72,7 @@ list_group || case $1 in
 esac
 case $1 in
   activate | revert | record | prune) "$1" ;;
+  line) exec env -i "PATH=$PATH" sh "$BASE/$T/$2" >&8 8>&- ;;
   baseline | prepare | boot | health | watch | log) shift_job=$1; shift; "service_$shift_job" "$@" ;;
   *) exit 1 ;;
 esac

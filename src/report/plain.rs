@@ -13,7 +13,7 @@ use crate::text::{duration, list};
 /// Output lines kept of each step, to be shown if it fails.
 const KEPT: usize = 40;
 /// The width of the step column.
-const STEP: usize = 10;
+const STEP: usize = 13;
 
 /// How much is shown, and how.
 #[derive(Clone, Copy, Debug, Default)]
