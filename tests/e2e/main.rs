@@ -6,6 +6,8 @@
 mod bad;
 mod bench_itself;
 mod first;
+mod command;
+mod hooks;
 mod hostile;
 mod hosts;
 mod killed;
