@@ -83,12 +83,13 @@ fn check_env(root: &Section<'_>, config: &Config) {
         };
         section.wrong("env_file", format!("is \"{}\", which is not in shared.files", clean(file, 60)), hint);
     }
+    let knows_its_own = matches!(config.build.preset, Preset::Next | Preset::Astro | Preset::Node);
     if let Service::Pm2(pm2) = &config.service
-        && config.build.preset != Preset::Next
+        && !knows_its_own
         && pm2.script.is_none()
         && pm2.ecosystem.is_none()
     {
-        section.missing("script", "only the preset next knows its own; e.g. script = \"server.js\"");
+        section.missing("script", "the presets next, astro and node know their own; e.g. script = \"server.js\"");
     }
     let env = section.section("env");
     for (name, value) in &config.service.env() {
