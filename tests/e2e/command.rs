@@ -1,5 +1,6 @@
 //! A service of the user's own lines: a real small server that they start, stop and look at.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::support::process::{Signal, alive, eventually, signal};
@@ -32,16 +33,13 @@ fn bench(stop: bool) -> Bench {
     bench
 }
 
-fn pid(bench: &Bench) -> Option<u32> {
-    std::fs::read_to_string(bench.site().dir.join("shared/pid")).ok()?.trim().parse().ok()
-}
-
 /// Ends the server with the test.
-struct Server<'b>(&'b Bench);
+struct Server(PathBuf);
 
-impl Drop for Server<'_> {
+impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(pid) = pid(self.0).filter(|pid| alive(*pid)) {
+        let pid = std::fs::read_to_string(&self.0).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(pid) = pid.filter(|pid| alive(*pid)) {
             signal(pid, Signal::Kill);
         }
     }
@@ -56,7 +54,7 @@ fn answers(bench: &Bench, version: &str) {
 #[test]
 fn releases_follow_each_other_and_a_bad_one_is_taken_back() {
     let bench = bench(true);
-    let _server = Server(&bench);
+    let _server = Server(bench.site().dir.join("shared/pid"));
     bench.release(&app("v1"));
     answers(&bench, "v1");
     let second = bench.release(&app("v2"));
@@ -73,7 +71,7 @@ fn releases_follow_each_other_and_a_bad_one_is_taken_back() {
 #[test]
 fn a_start_line_that_leaves_the_old_one_running_is_found_out() {
     let mut bench = bench(true);
-    let _server = Server(&bench);
+    let _server = Server(bench.site().dir.join("shared/pid"));
     let first = bench.release(&app("v1"));
     bench.config.set("service.command.start", "true").set("service.command.revert", "true");
     bench.deploy(&app("v2"), &[]).expect(4).says(&["still listens", &first]);
@@ -84,7 +82,7 @@ fn a_start_line_that_leaves_the_old_one_running_is_found_out() {
 #[test]
 fn a_bad_first_release_is_stopped() {
     let mut bench = bench(true);
-    let _server = Server(&bench);
+    let _server = Server(bench.site().dir.join("shared/pid"));
     bench.config.set("health.path", "/none");
     bench.deploy(&app("v1"), &[]).expect(4);
     bench.site().assert_invariant(&Live::Nothing);
@@ -97,7 +95,7 @@ fn a_bad_first_release_is_stopped() {
 #[test]
 fn a_kill_while_it_is_switched_brings_the_old_one_back() {
     let bench = bench(true);
-    let _server = Server(&bench);
+    let _server = Server(bench.site().dir.join("shared/pid"));
     let old = bench.release(&app("v1"));
     for step in ["activate", "verify"] {
         let run = bench.start(&app("v2"), &[]);
@@ -111,7 +109,7 @@ fn a_kill_while_it_is_switched_brings_the_old_one_back() {
 #[test]
 fn without_a_port_nothing_is_proved_and_that_is_said() {
     let mut bench = bench(false);
-    let _server = Server(&bench);
+    let _server = Server(bench.site().dir.join("shared/pid"));
     bench.config.unset("service.command.port").unset("health.path").set("service.command.start", "true");
     bench.config.set("service.command.status", "true");
     bench.deploy(&app("v1"), &[]).expect(0).says(&["not provable here"]);

@@ -1,11 +1,14 @@
-// A migration's program: `up` adds what this release needs to the shared database, once; `down` takes it away again.
-// Both may run twice. A file stands for the database here.
+// A migration's program: `up` adds what is missing to the shared database and notes for which release; `down` takes away
+// only what this release added: what an earlier one brought is in use. Both may run twice. A file stands for the database.
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 const file = "data/schema.json";
-const applied = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : [];
-const name = "001-visits";
-const wanted = process.argv[2] === "down" ? applied.filter((one) => one !== name) : [...new Set([...applied, name])];
-writeFileSync(`${file}.part`, JSON.stringify(wanted));
+const release = process.env.SHIPIT_RELEASE;
+const schema = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
+for (const name of ["001-visits"]) {
+  if (process.argv[2] === "down" && schema[name] === release) delete schema[name];
+  else if (process.argv[2] === "up") schema[name] ??= release;
+}
+writeFileSync(`${file}.part`, JSON.stringify(schema));
 renameSync(`${file}.part`, file);
-console.log(`schema: ${wanted.join(", ") || "empty"}`);
+console.log(`schema: ${Object.keys(schema).join(", ") || "empty"}`);
