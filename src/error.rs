@@ -182,6 +182,13 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// The release is live on every host, and a hook after that failed.
+    AfterSwitch {
+        /// The host, or `here`.
+        host: String,
+        /// Why.
+        why: String,
+    },
     /// The link to a host was lost.
     Lost {
         /// The host.
@@ -215,6 +222,7 @@ impl Error {
         match self {
             Error::Usage { .. } | Error::Config { .. } | Error::Unanswered { .. } => 2,
             Error::Locked { .. } | Error::Held { .. } | Error::Running { .. } => 3,
+            Error::AfterSwitch { .. } => 6,
             Error::Cancelled => 130,
             Error::Declined
             | Error::Build { .. }
@@ -264,6 +272,9 @@ impl Error {
                 "let it end, or cancel it where it runs: the host then frees the lock itself".into()
             }
             Error::Step { .. } => String::new(),
+            Error::AfterSwitch { .. } => {
+                "the release stays live; mend what failed and run the hook's line by hand, or deploy again".into()
+            }
             Error::Lost { .. } => "shipit status shows what is live; shipit recover finishes what was left".into(),
             Error::Protocol { .. } => "run again with -v to see what the host sent".into(),
             Error::Cancelled => String::new(),
@@ -305,6 +316,7 @@ impl fmt::Display for Error {
                 write_findings(f, findings)
             }
             Error::Step { host, step, why } => write!(f, "{host}: {step} failed: {why}"),
+            Error::AfterSwitch { host, why } => write!(f, "{host}: after_switch failed: {why}"),
             Error::Lost { host, step, detail } => write!(f, "{host}: the connection was lost during {step}: {detail}"),
             Error::Protocol { host, detail } => write!(f, "{host}: unexpected answer: {detail}"),
             Error::NoTarget { why, .. } => f.write_str(why),

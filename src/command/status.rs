@@ -38,6 +38,11 @@ fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
         "commit": record.and_then(|record| record.commit.as_ref()),
         "workers": facts.workers,
         "leftover": facts.leftover.as_ref().map(|(journal, release)| json!({"journal": journal, "release": release})),
+        "not_undone": facts
+            .not_undone()
+            .iter()
+            .map(|(release, left)| json!({"release": release, "undo": left}))
+            .collect::<Vec<_>>(),
         "lock": facts.lock.as_ref().map(|(who, since, alive)| json!({"who": who, "since": since, "alive": alive})),
         "hold": facts.hold,
         "findings": facts.refusals.iter().map(|found| json!({"what": found.what, "cure": found.cure})).collect::<Vec<_>>(),
@@ -51,6 +56,9 @@ fn one(host: &str, facts: &Facts, stage: &str) -> String {
     if let Some((journal, release)) = &facts.leftover {
         let way = if journal == "pending" { "takes it back" } else { "finishes it" };
         line(format!("an unfinished switch to {release}; shipit recover {stage} {way}"));
+    }
+    for (release, left) in facts.not_undone() {
+        line(format!("{release} did not go live, and what its hooks did was not undone: {left}"));
     }
     match &facts.lock {
         Some((who, since, true)) => line(format!("locked by {who} since {}", reply::since(since))),

@@ -15,7 +15,10 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
 
 fn check_app(root: &Section<'_>, config: &Config) {
     let app = &config.app;
-    if config.service != Service::None && !app.is_empty() && (app == "all" || app.bytes().all(|b| b.is_ascii_digit())) {
+    if matches!(config.service, Service::Pm2(_))
+        && !app.is_empty()
+        && (app == "all" || app.bytes().all(|b| b.is_ascii_digit()))
+    {
         root.wrong("app", format!("is \"{app}\", which means something else to PM2"), "choose another name");
     }
 }
@@ -56,6 +59,7 @@ fn check_health(root: &Section<'_>, config: &Config) {
     if section.has("path") && config.service.port().is_none() {
         let hint = match &config.service {
             Service::Pm2(_) => "write service.pm2.port = 3000",
+            Service::Command(_) => "write service.command.port = 3000",
             Service::None => "without a service, use url = \"https://...\"",
         };
         section.wrong("path", "is asked on the service's port, and there is none", hint);
@@ -63,11 +67,14 @@ fn check_health(root: &Section<'_>, config: &Config) {
 }
 
 fn check_env(root: &Section<'_>, config: &Config) {
-    let Service::Pm2(pm2) = &config.service else { return };
-    let section = root.section("service").section("pm2");
+    let section = match &config.service {
+        Service::None => return,
+        Service::Pm2(_) => root.section("service").section("pm2"),
+        Service::Command(_) => root.section("service").section("command"),
+    };
     let files = &config.shared.files;
-    if let Some(file) = &pm2.env_file
-        && !files.contains(file)
+    if let Some(file) = config.service.env_file()
+        && !files.iter().any(|shared| shared == file)
     {
         let hint = match nearest(file, files.iter().map(String::as_str)) {
             Some(near) => format!("did you mean \"{near}\"?"),
@@ -77,11 +84,15 @@ fn check_env(root: &Section<'_>, config: &Config) {
         section.wrong("env_file", format!("is \"{}\", which is not in shared.files", clean(file, 60)), hint);
     }
     let knows_its_own = matches!(config.build.preset, Preset::Next | Preset::Astro | Preset::Node);
-    if !knows_its_own && pm2.script.is_none() && pm2.ecosystem.is_none() {
+    if let Service::Pm2(pm2) = &config.service
+        && !knows_its_own
+        && pm2.script.is_none()
+        && pm2.ecosystem.is_none()
+    {
         section.missing("script", "the presets next, astro and node know their own; e.g. script = \"server.js\"");
     }
     let env = section.section("env");
-    for (name, value) in &pm2.env {
+    for (name, value) in &config.service.env() {
         let secret = |held: &&String| held.chars().count() >= SHORTEST && value.contains(held.as_str());
         if env.has(name) && config.secret_values.iter().any(|held| secret(&held)) {
             let what = "holds a value that `secrets` names, and would be kept in each release's record";

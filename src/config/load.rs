@@ -183,6 +183,7 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         health: sections::health(&root.section("health")),
         release: sections::release(&root.section("release"), &service),
         rollout: sections::rollout(&root.section("rollout")),
+        hooks: super::hooks::read(&root.section("hooks")),
         ssh: sections::ssh(&root.section("ssh"), &folder),
         hosts: Vec::new(),
         path: String::new(),

@@ -1,6 +1,8 @@
 //! `deploy.toml`: what the user wants.
 
 mod check;
+mod command;
+mod hooks;
 mod keys;
 mod load;
 mod pm2;

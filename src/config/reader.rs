@@ -74,7 +74,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn literal(&self, node: &Node) -> Option<String> {
+    /// A string value as it is.
+    pub(super) fn literal(&self, node: &Node) -> Option<String> {
         match &node.value {
             Value::Text(text) if text.contains('\0') => self.wrong(node, "holds a NUL byte", ""),
             Value::Text(text) => return Some(text.clone()),

@@ -39,6 +39,8 @@ pub struct Config {
     pub release: Release,
     /// `[rollout]`
     pub rollout: Rollout,
+    /// `[hooks]`
+    pub hooks: Hooks,
     /// `[ssh]`
     pub ssh: Ssh,
 }
@@ -143,6 +145,8 @@ pub enum Service {
     None,
     /// `[service.pm2]`
     Pm2(Box<Pm2>),
+    /// `[service.command]`
+    Command(Box<Command>),
 }
 
 /// Who says what a service starts.
@@ -160,7 +164,7 @@ impl Service {
     /// Who says what is started.
     pub fn starts(&self) -> Starts<'_> {
         match self {
-            Service::None => Starts::Own,
+            Service::None | Service::Command(_) => Starts::Own,
             Service::Pm2(pm2) => match (&pm2.script, &pm2.ecosystem) {
                 (Some(script), _) => Starts::Given(script),
                 (None, Some(_)) => Starts::Own,
@@ -174,8 +178,56 @@ impl Service {
         match self {
             Service::None => None,
             Service::Pm2(pm2) => pm2.port,
+            Service::Command(command) => command.port,
         }
     }
+
+    /// `env` and PORT, as the service has them.
+    pub fn env(&self) -> BTreeMap<String, String> {
+        let mut env = match self {
+            Service::None => BTreeMap::new(),
+            Service::Pm2(pm2) => pm2.env.clone(),
+            Service::Command(command) => command.env.clone(),
+        };
+        env.extend(self.port().map(|port| ("PORT".into(), port.to_string())));
+        env
+    }
+
+    /// `env_file`: a shared file that is read on the host only.
+    pub fn env_file(&self) -> Option<&str> {
+        match self {
+            Service::None => None,
+            Service::Pm2(pm2) => pm2.env_file.as_deref(),
+            Service::Command(command) => command.env_file.as_deref(),
+        }
+    }
+}
+
+/// `[service.command]`. Serialised into the record; holds no secret values, as with [`Pm2`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// `app`, for listings.
+    pub name: String,
+    /// `start`: makes the release in `current` the running one, and returns.
+    pub start: String,
+    /// `revert`: makes what `current` names again the running one.
+    pub revert: String,
+    /// `status`: 0 means that it runs.
+    pub status: Option<String>,
+    /// `stop`: ends what a first `start` began.
+    pub stop: Option<String>,
+    /// `port`
+    pub port: Option<u16>,
+    /// `env`
+    pub env: BTreeMap<String, String>,
+    /// `env_file`
+    pub env_file: Option<String>,
+    /// `start_timeout`, milliseconds.
+    pub start_timeout_ms: u64,
+    /// `revert_timeout`, milliseconds: for `revert` and `stop`.
+    pub revert_timeout_ms: u64,
+    /// `status_timeout`, milliseconds.
+    pub status_timeout_ms: u64,
 }
 
 /// `[service.pm2]`. Serialised as it goes to the host and into the record; holds no secret values: `env` may
@@ -339,6 +391,49 @@ impl Batch {
             Batch::Percent(p) => (total * usize::from(p)).div_ceil(100).max(1),
         }
     }
+}
+
+/// `[hooks]`: the user's own lines around the switch, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// `before_switch`: the release is received, nothing is switched.
+    pub before_switch: Vec<Hook>,
+    /// `after_switch`: the release is committed.
+    pub after_switch: Vec<Hook>,
+}
+
+/// One hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// `run`: a line for `sh -c`.
+    pub run: String,
+    /// `on`: where.
+    pub on: On,
+    /// `timeout`: after it the line's whole process group is ended.
+    pub timeout: Duration,
+    /// `undo`: takes back what `run` did, once every host is back.
+    pub undo: Option<String>,
+    /// `optional`: a failure is a warning.
+    pub optional: bool,
+}
+
+impl Default for Hook {
+    fn default() -> Hook {
+        let timeout = Duration::from_secs(600);
+        Hook { run: String::new(), on: On::All, timeout, undo: None, optional: false }
+    }
+}
+
+/// Where a hook runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum On {
+    /// On every host, at once.
+    #[default]
+    All,
+    /// On the first host of the run only.
+    First,
+    /// On this machine, in `build.root`.
+    Here,
 }
 
 /// `[ssh]`: added to what the user's ssh config says.

@@ -12,7 +12,7 @@ use super::schema::{
 };
 use super::tree::{Node, Value};
 use super::values::{self, Wrong};
-use super::{Address, pm2};
+use super::{Address, command, pm2};
 use crate::release::is_prefix;
 use crate::text::{clean, list};
 
@@ -151,7 +151,10 @@ pub(super) fn service(section: &Section<'_>, app: &str) -> Service {
     }
     match section.section("pm2") {
         table if table.given() => Service::Pm2(Box::new(pm2::read(&table, app))),
-        _ => Service::None,
+        _ => match section.section("command") {
+            table if table.given() => Service::Command(Box::new(command::read(&table, app))),
+            _ => Service::None,
+        },
     }
 }
 

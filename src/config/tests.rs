@@ -162,7 +162,7 @@ fn unknown_keys_are_found_in_every_stage() {
     let found =
         problems(&format!("default_stage = 'production'\n{GOOD}[stages.other]\nhost = ['local']\n[hooks]\nx = 1\n"));
     let seen: Vec<&str> = found.iter().map(|p| p.key.as_str()).collect();
-    assert_eq!(seen, ["stages.other.host", "hooks"]);
+    assert_eq!(seen, ["stages.other.host", "hooks.x"]);
     assert_eq!(found[0].hint, "did you mean `hosts`?");
     assert!(problems(&with("health", "port = 3"))[0].hint.contains("[service.pm2]"));
 }
@@ -258,6 +258,38 @@ fn each_line_of_a_secret_of_many_lines_is_masked() {
 }
 
 #[test]
+fn hooks_are_lines_or_tables_and_nothing_expands_in_them() {
+    let text =
+        with("hooks", "before_switch = ['a ${NOPE}', { run = 'b', on = 'first', timeout = '2m', undo = 'c ${NOPE}' }]");
+    let hooks = good(&text).hooks;
+    assert_eq!(hooks.before_switch[0], Hook { run: "a ${NOPE}".into(), ..Hook::default() });
+    let (undo, timeout) = (Some("c ${NOPE}".into()), Duration::from_secs(120));
+    assert_eq!(hooks.before_switch[1], Hook { run: "b".into(), on: On::First, timeout, undo, optional: false });
+    refused("hooks", "before_switch = 'a'", "write [\"a\"]");
+    refused("hooks", "before_switch = ['']", "empty");
+    refused("hooks", "before_switch = [3]", "a line or a table with run");
+    refused("hooks", "before_switch = [{ on = 'all' }]", "`hooks.before_switch.run` is missing");
+    refused("hooks", "before_switch = [{ run = 'a', on = 'last' }]", "\"all\", \"first\" and \"here\"");
+    refused("hooks", "after_switch = [{ run = 'a', undo = 'b' }]", "not a key");
+}
+
+#[test]
+fn a_command_service_needs_its_way_back() {
+    let text = GOOD.replace("[service.pm2]", "[service.command]\nstart = 'up $X ${NOPE}'\nrevert = 'up'");
+    let Service::Command(command) = good(&text).service else { panic!("no command") };
+    assert_eq!((command.start.as_str(), command.port, command.status), ("up $X ${NOPE}", Some(3000), None));
+    assert_eq!(
+        (command.start_timeout_ms, command.revert_timeout_ms, command.status_timeout_ms),
+        (60_000, 60_000, 10_000)
+    );
+    let lacking = problems(&text.replace("\nrevert = 'up'", ""));
+    assert_eq!((lacking[0].key.as_str(), lacking.len()), ("service.command.revert", 1));
+    let both = format!("{text}[service.pm2]\nscript = 'a.js'\n");
+    assert!(problems(&both)[0].what.contains("second service beside `command`"), "{:?}", problems(&both));
+    assert_eq!(problems(&text.replace("port = 3000", "env = { PORT = '1' }"))[0].key, "service.command.env.PORT");
+}
+
+#[test]
 fn absent_things_are_one_problem_each() {
     let keys = |text: &str| problems(text).into_iter().map(|p| p.key).collect::<Vec<_>>();
     assert_eq!(keys(""), ["stages", "app", "build.preset"]);
@@ -328,7 +360,8 @@ fn the_example_shows_every_key_and_no_other() {
     let whole: String = EXAMPLE
         .lines()
         .map(|line| {
-            let shown = line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+            let shown =
+                line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['));
             format!("{}\n", shown.unwrap_or(line))
         })
         .collect();

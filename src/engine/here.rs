@@ -1,5 +1,6 @@
 //! What is done on this machine before a host gets anything: the build command, and what git and the system say of us.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::pin;
 use std::process::Stdio;
@@ -18,15 +19,29 @@ use crate::text::clean;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs the build command by `sh -c` in the app's root; its lines become events. Dropping this ends the command with
-/// all that it started.
+/// all that it started, as with every `line`.
 pub(super) async fn build(build: &Build, events: &Events) -> Result<()> {
     let Some(text) = &build.command else { return Ok(()) };
-    let failed = |source| Error::File { path: build.root.clone(), doing: "build in", source };
-    let group = Group::lead(&build.root).map_err(failed)?;
+    let tell = |line: String| events.send(EventKind::Output { step: "build", line });
+    match line(text, &build.root, &build.env, &tell).await? {
+        Some(0) => Ok(()),
+        status => Err(Error::Build { command: text.clone(), status }),
+    }
+}
+
+/// Runs a line of the user's own on this machine and hands on what it prints; its exit code, none where it was killed.
+pub(super) async fn line(
+    text: &str,
+    folder: &Path,
+    env: &BTreeMap<String, String>,
+    tell: &dyn Fn(String),
+) -> Result<Option<i32>> {
+    let failed = |source| Error::File { path: folder.to_owned(), doing: "run a command in", source };
+    let group = Group::lead(folder).map_err(failed)?;
     let mut child = Command::new("sh")
         .args(["-c", text])
-        .current_dir(&build.root)
-        .envs(&build.env)
+        .current_dir(folder)
+        .envs(env)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -35,7 +50,7 @@ pub(super) async fn build(build: &Build, events: &Events) -> Result<()> {
         .spawn()
         .map_err(failed)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let mut said = pin!(async { tokio::join!(lines(stdout, events), lines(stderr, events)) });
+    let mut said = pin!(async { tokio::join!(lines(stdout, tell), lines(stderr, tell)) });
     let status = tokio::select! {
         _ = &mut said => child.wait().await,
         status = child.wait() => {
@@ -43,26 +58,21 @@ pub(super) async fn build(build: &Build, events: &Events) -> Result<()> {
             status
         }
     };
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Error::Build { command: text.clone(), status: status.code() }),
-        Err(source) => Err(failed(source)),
-    }
+    status.map(|status| status.code()).map_err(failed)
 }
 
-async fn lines(from: Option<impl AsyncRead + Unpin>, events: &Events) {
+async fn lines(from: Option<impl AsyncRead + Unpin>, tell: &dyn Fn(String)) {
     let Some(from) = from else { return };
     let mut lines = BufReader::new(from).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
-        let line = clean(&String::from_utf8_lossy(&line), 2000);
-        events.send(EventKind::Output { step: "build", line });
+        tell(clean(&String::from_utf8_lossy(&line), 2000));
     }
 }
 
-/// What ends a build when this process no longer can.
+/// What ends a line when this process no longer can.
 const LEADER: &str = include_str!("build.sh");
 
-/// A build's process group: a cancelled `npm run build` must not go on in the background, however shipit ends.
+/// A line's process group: a cancelled `npm run build` must not go on in the background, however shipit ends.
 struct Group {
     id: i32,
     // Its input is held by us alone, and closed by the system when we are killed.
@@ -76,7 +86,7 @@ impl Group {
         command.args(["-c", LEADER]).current_dir(root).process_group(0);
         let leader = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let id = leader.id().and_then(|id| i32::try_from(id).ok());
-        Ok(Group { id: id.ok_or_else(|| std::io::Error::other("the build's leader has ended"))?, leader })
+        Ok(Group { id: id.ok_or_else(|| std::io::Error::other("the command's leader has ended"))?, leader })
     }
 }
 

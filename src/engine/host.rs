@@ -23,6 +23,8 @@ fn begin_limit(config: &Config) -> Duration {
 
 /// How long a host may take to answer whether its session goes on.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How many lines of what a hook prints are kept, to explain its failure.
+const LAST_LINES: usize = 40;
 
 /// How far a host is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,6 +205,13 @@ impl HostRun {
                         }
                         Reply::Why(why) => said.why = why,
                         Reply::Log(line) => said.log.push(line),
+                        Reply::Out(line) => {
+                            if said.log.len() == LAST_LINES {
+                                said.log.remove(0);
+                            }
+                            said.log.push(line.clone());
+                            forward(&self.events, step, Reply::Log(line));
+                        }
                         note @ Reply::Note(_) => forward(&self.events, step, note),
                         other => said.replies.push(other),
                     }

@@ -61,6 +61,7 @@ pub(super) fn judge(
     let code = match &error {
         _ if !unknown.is_empty() || mixed => 5,
         None => 0,
+        Some(Error::AfterSwitch { .. }) if !released.is_empty() => 6,
         // Every host has it: only an answer was lost on the way.
         Some(_) if !released.is_empty() => 0,
         Some(_) if cancelled => 130,
@@ -82,6 +83,7 @@ pub(super) fn judge(
             list(&hosts.iter().filter(|h| h.state != HostState::Released).map(|h| h.host.as_str()).collect::<Vec<_>>())
         ),
         5 => format!("not known on {}: a human must look", list(&unknown)),
+        6 => format!("{new} is live on {} in {path}/current; what came after it failed", list(&released)),
         0 => match verb {
             Verb::Deploy | Verb::Rollback => format!("{new} is live on {} in {path}/current", list(&released)),
             Verb::Cleanup => "old releases are gone, what is live or in use is not".into(),
@@ -153,6 +155,9 @@ mod tests {
         use HostState::*;
         assert_eq!(code(&[Released, Released], None), 0);
         assert_eq!(code(&[Released, Released], failed()), 0, "only the answer to the commit was lost");
+        let after = || Some(Error::AfterSwitch { host: "h0".into(), why: "x".into() });
+        assert_eq!(code(&[Released, Released], after()), 6);
+        assert_eq!(code(&[Released, Unknown], after()), 5);
         assert_eq!(code(&[Untouched], failed()), 1);
         assert_eq!(code(&[Reverted, Untouched], failed()), 4);
         assert_eq!(code(&[Released, Reverted], failed()), 5);

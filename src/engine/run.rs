@@ -54,6 +54,8 @@ pub(super) struct Run {
     pub(super) parcel: Option<Arc<Parcel>>,
     pub(super) release: Option<Release>,
     pub(super) hosts: Vec<HostRun>,
+    /// The hooks that ran before the switch.
+    pub(super) ran: Vec<steps::Ran>,
 }
 
 /// Runs a plan to its end, whatever happens, and tells what production is like then.
@@ -75,6 +77,7 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
             HostRun::new(host.clone(), home, events)
         })
         .collect();
+    let events = events.clone();
     let mut run = Run {
         request,
         events: events.clone(),
@@ -85,6 +88,7 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
         parcel: None,
         release: None,
         hosts,
+        ran: Vec::new(),
     };
     let failure = run.forward().await.err();
     if let Some(Error::Cancelled) = failure {
@@ -95,7 +99,11 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
     }
     let endings = takeback::conclude(&mut run, failure.as_ref()).await;
     let release = run.release.as_ref().map(|release| release.id.to_string());
-    judge(verb, &stage, &path, release, endings, failure)
+    let mut outcome = judge(verb, &stage, &path, release, endings, failure);
+    if !matches!(outcome.code, 0 | 6) {
+        outcome.state.push_str(&steps::tell_hooks(&run.ran, &run.hosts));
+    }
+    outcome
 }
 
 /// 16 hex digits that no other session has.
@@ -115,8 +123,18 @@ impl Run {
         self.check_branch()?;
         let cancel = self.cancel.clone();
         let steps: Vec<Step> = self.request.plan.steps.iter().map(|planned| planned.step).collect();
+        // A hook after the commit that fails stops neither the removal of old releases nor the goodbye.
+        let mut late = Ok(());
         for step in steps {
             match step {
+                Step::AfterSwitch => tokio::select! {
+                    biased;
+                    done = self.step(step) => late = done,
+                    () = cancel.first() => {
+                        let why = "cancelled before its hooks had ended".into();
+                        late = Err(Error::AfterSwitch { host: "here".into(), why });
+                    }
+                },
                 // The commit is not raced: once one host has it, the others must be asked.
                 Step::Commit => {
                     if cancel.asked() {
@@ -141,7 +159,7 @@ impl Run {
                 },
             }
         }
-        Ok(())
+        late
     }
 
     /// One step. `build` and `package` run beside `connect`, and are reported where they stand in the plan.
@@ -166,6 +184,8 @@ impl Run {
                 self.prepare_release()
             }
             Step::Receive => steps::receive(self).await,
+            Step::BeforeSwitch => steps::before_switch(self).await,
+            Step::AfterSwitch => steps::after_switch(self).await,
             Step::Check => self.each(step, skip, steps::check).await,
             Step::BootTest => self.each(step, skip, steps::boot_test).await,
             Step::Prune => self.each(step, skip, steps::prune).await,

@@ -12,6 +12,7 @@ use super::outcome::Ending;
 use super::release::Release;
 use super::run::Run;
 use super::scripts::Beginning;
+use super::steps::{to_undo, undo_hooks};
 use crate::error::{Error, Result};
 use crate::event::{EventKind, HostState};
 use crate::release::State;
@@ -31,8 +32,19 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
         config: &run.request.config,
         keep: run.request.keep,
         terminal: run.request.terminal,
+        held: failure.is_some() && to_undo(&run.ran),
     };
-    let ending = async { join_all(run.hosts.iter_mut().map(|host| one(&context, host))).await };
+    let ending = async {
+        if !context.held {
+            return join_all(run.hosts.iter_mut().map(|host| one(&context, host))).await;
+        }
+        let back = join_all(run.hosts.iter_mut().map(|host| back(&context, host))).await;
+        // Under what was released somewhere, or is not known, nothing is pulled away: the hosts keep the notes.
+        if back.iter().all(|(state, _)| matches!(state, HostState::Untouched | HostState::Reverted)) {
+            undo_hooks(&run.request, &run.origin, run.release.as_ref(), &run.events, &run.hosts, &mut run.ran).await;
+        }
+        join_all(run.hosts.iter_mut().zip(back).map(|(host, back)| end(&context, host, back))).await
+    };
     let endings = if failure.is_none() {
         ending.await
     } else {
@@ -70,10 +82,18 @@ struct Way<'a> {
     config: &'a crate::config::Config,
     keep: usize,
     terminal: bool,
+    /// Whether sessions stay open behind the way back: hooks are undone under their lock.
+    held: bool,
 }
 
 async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
-    let (state, mut detail) = match host.phase.clone() {
+    let back = back(way, host).await;
+    end(way, host, back).await
+}
+
+/// Brings a host back, from wherever it is.
+async fn back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
+    match host.phase.clone() {
         Phase::Closed => (HostState::Untouched, String::new()),
         // Nothing was switched, that is certain. Its lock and notes may be left: a new session clears them away, now
         // if it can be had, else at the next contact.
@@ -85,7 +105,9 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
             (HostState::Untouched, String::new())
         }
         Phase::Idle => {
-            host.end_session().await;
+            if !way.held {
+                host.end_session().await;
+            }
             (HostState::Untouched, String::new())
         }
         Phase::Active | Phase::Held => take_back(way, host).await,
@@ -96,7 +118,11 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
         Phase::Committed => (HostState::Released, String::new()),
         Phase::Stuck(why) => (HostState::Unknown, why),
         Phase::Committing | Phase::Lost => ask_again(way, host).await,
-    };
+    }
+}
+
+/// Lets a host go and says how it ended.
+async fn end(way: &Way<'_>, host: &mut HostRun, (state, mut detail): (HostState, String)) -> Ending {
     let proved = host.session.as_ref().is_none_or(|session| session.doubt().is_none());
     host.end().await;
     let previous = host.facts.current().map(str::to_owned);
@@ -155,7 +181,7 @@ fn back_limit(way: &Way<'_>, host: &HostRun) -> Duration {
 async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     let Some(mut session) = host.session.take() else { return ask_again(way, host).await };
     let limit = back_limit(way, host);
-    if way.guilty {
+    if way.guilty || way.held {
         session.word("revert").await;
     } else {
         session.let_go().await;
@@ -172,6 +198,11 @@ async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
             if way.guilty {
                 host.session = Some(session);
                 blame(way, host).await;
+            } else if way.held {
+                host.session = Some(session);
+                if let Some(release) = way.release {
+                    host.mark(&release.id, State::Unproven, "put back: not committed").await;
+                }
             } else {
                 goodbye(&mut session, &host.events, Duration::from_secs(30)).await;
             }

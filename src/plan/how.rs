@@ -1,5 +1,6 @@
 //! Fills in how a step will work, from the facts of hosts. Chooses nothing: the steps stay the plan's.
 
+use super::show::INDENT;
 use super::{Plan, Step};
 use crate::remote::Facts;
 
@@ -42,7 +43,8 @@ pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)], target: Option<&str>) {
             _ => Vec::new(),
         };
         for line in lines {
-            planned.how.push_str("\n               ");
+            planned.how.push('\n');
+            planned.how.push_str(INDENT);
             planned.how.push_str(&line);
         }
     }

@@ -1,7 +1,8 @@
 //! From config, flags and verb to a plan. Pure: no clock, no file, no host.
 
+use super::show::INDENT;
 use super::{Plan, Planned, Step, Verb};
-use crate::config::{Config, Service};
+use crate::config::{Config, Hook, On, Service};
 use crate::service;
 use crate::text::{count, duration, list};
 
@@ -28,10 +29,12 @@ impl Plan {
                 Step::Package,
                 Step::Preflight,
                 Step::Receive,
+                Step::BeforeSwitch,
                 Step::BootTest,
                 Step::Activate,
                 Step::Verify,
                 Step::Commit,
+                Step::AfterSwitch,
                 Step::Prune,
                 Step::End,
             ],
@@ -43,6 +46,7 @@ impl Plan {
                 Step::Activate,
                 Step::Verify,
                 Step::Commit,
+                Step::AfterSwitch,
                 Step::Prune,
                 Step::End,
             ],
@@ -80,11 +84,15 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
         Step::Preflight => "tools, space, machine, node, shared files, current, the service".into(),
         Step::Receive => "the whole artifact into a stage, every file verified by SHA-256, then named".into(),
         Step::Check => "every file against its manifest, every link".into(),
+        Step::BeforeSwitch => hooks(&config.hooks.before_switch, &mut skip),
+        Step::AfterSwitch => hooks(&config.hooks.after_switch, &mut skip),
         Step::BootTest => {
             if flags.no_boot_test {
                 skip = Some("--no-boot-test".into());
             } else if config.service == Service::None {
                 skip = Some("files only".into());
+            } else if matches!(config.service, Service::Command(_)) {
+                skip = Some("a service of your own lines has none".into());
             } else if !service::boots(&config.service) {
                 skip = Some("boot_test = false, or no port".into());
             }
@@ -114,4 +122,22 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
         Step::End => "free the lock".into(),
     };
     Planned { step, how, skip }
+}
+
+/// One line for each hook.
+fn hooks(hooks: &[Hook], skip: &mut Option<String>) -> String {
+    if hooks.is_empty() {
+        *skip = Some("there are no hooks".into());
+    }
+    let one = |hook: &Hook| {
+        let place = match hook.on {
+            On::All => "on all hosts",
+            On::First => "on the first host",
+            On::Here => "here",
+        };
+        let undo = hook.undo.as_ref().map(|undo| format!(", undo `{undo}`")).unwrap_or_default();
+        let optional = if hook.optional { ", optional" } else { "" };
+        format!("`{}` {place}{undo}{optional}", hook.run)
+    };
+    hooks.iter().map(one).collect::<Vec<_>>().join(&format!("\n{INDENT}"))
 }

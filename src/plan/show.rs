@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::Plan;
 
+/// What stands before the second and every further line of a step.
+pub(super) const INDENT: &str = "                  ";
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
@@ -14,9 +17,9 @@ impl fmt::Display for Plan {
                 None => planned.how.clone(),
             };
             let undo = step.undo().sentence();
-            write!(f, "{:>2}  {:<10} {how}", number + 1, step.word())?;
+            write!(f, "{:>2}  {:<13} {how}", number + 1, step.word())?;
             if !undo.is_empty() && planned.skip.is_none() {
-                write!(f, "\n               {undo}")?;
+                write!(f, "\n{INDENT}{undo}")?;
             }
             writeln!(f)?;
         }

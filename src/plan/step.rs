@@ -15,6 +15,8 @@ pub enum Step {
     Receive,
     /// Check a release that already lies on the host.
     Check,
+    /// The user's own lines before anything is switched.
+    BeforeSwitch,
     /// Start the candidate on a spare port.
     BootTest,
     /// Switch `current` and the service.
@@ -23,6 +25,8 @@ pub enum Step {
     Verify,
     /// The point of no return.
     Commit,
+    /// The user's own lines once the release is live.
+    AfterSwitch,
     /// Remove old releases.
     Prune,
     /// Free the lock, say goodbye.
@@ -38,6 +42,8 @@ pub enum Undo {
     End,
     /// The host removes what arrived; a release that has its name stays, marked as unproven or failed.
     Discard,
+    /// The hooks' own undo lines, run from here after every host is back.
+    Hooks,
     /// The host puts back what was live, by itself where we are gone.
     Revert,
     /// It can't be.
@@ -54,10 +60,12 @@ impl Step {
             Step::Preflight => "preflight",
             Step::Receive => "receive",
             Step::Check => "check",
+            Step::BeforeSwitch => "before_switch",
             Step::BootTest => "boot_test",
             Step::Activate => "activate",
             Step::Verify => "verify",
             Step::Commit => "commit",
+            Step::AfterSwitch => "after_switch",
             Step::Prune => "prune",
             Step::End => "end",
         }
@@ -69,8 +77,9 @@ impl Step {
             Step::Build | Step::Package | Step::Preflight | Step::Check | Step::BootTest | Step::End => Undo::Nothing,
             Step::Connect => Undo::End,
             Step::Receive => Undo::Discard,
+            Step::BeforeSwitch => Undo::Hooks,
             Step::Activate | Step::Verify => Undo::Revert,
-            Step::Commit | Step::Prune => Undo::Never,
+            Step::Commit | Step::AfterSwitch | Step::Prune => Undo::Never,
         }
     }
 }
@@ -82,6 +91,7 @@ impl Undo {
             Undo::Nothing => "",
             Undo::End => "undo: the session ends and frees the lock",
             Undo::Discard => "undo: what arrived is removed",
+            Undo::Hooks => "undo: the hooks' own undo lines, the last one first",
             Undo::Revert => "undo: the host puts back what was live",
             Undo::Never => "final",
         }
@@ -101,10 +111,12 @@ mod tests {
             (Step::Preflight, Undo::Nothing),
             (Step::Receive, Undo::Discard),
             (Step::Check, Undo::Nothing),
+            (Step::BeforeSwitch, Undo::Hooks),
             (Step::BootTest, Undo::Nothing),
             (Step::Activate, Undo::Revert),
             (Step::Verify, Undo::Revert),
             (Step::Commit, Undo::Never),
+            (Step::AfterSwitch, Undo::Never),
             (Step::Prune, Undo::Never),
             (Step::End, Undo::Nothing),
         ] {

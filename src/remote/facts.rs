@@ -120,6 +120,13 @@ impl Facts {
         self.dirs.iter().chain(self.records.keys()).max()
     }
 
+    /// Releases after the live one whose hooks ran, and what nobody has undone of that.
+    pub fn not_undone(&self) -> Vec<(&ReleaseId, &str)> {
+        let live: Option<ReleaseId> = self.current().and_then(|name| name.parse().ok());
+        let after = self.records.iter().filter(|(id, _)| live.as_ref().is_none_or(|live| *id > live));
+        after.filter_map(|(id, record)| Some((id, record.not_undone()?))).collect()
+    }
+
     /// The state of a release; unproven where nothing is known.
     pub fn state(&self, id: &ReleaseId) -> State {
         self.records.get(id).map_or(State::Unproven, |record| record.state)

@@ -1,5 +1,6 @@
-# The jobs of a run: the session's (baseline, room, activate, revert, record, ended, prune) and those of side channels (prepare,
-# boot, watch). Each runs as a process group of its own, by `sh T/driver.sh JOB [ARG]`, so that it can be ended whole;
+# The jobs of a run: the session's (baseline, room, activate, revert, record, ended, prune), those of side channels
+# (prepare, boot, watch) and a line of the user's own (line). Each runs as a process group of its own, by
+# `sh T/driver.sh JOB [ARG]`, so that it can be ended whole;
 # a later session runs the same file to recover. Standard output: lines `note`, `why`, `log`, `fact`, `refuse`;
 # standard error: the log. Needs lib.sh, lock.sh, prune.sh, a service's functions; BASE TOKEN KEEP.
 # shellcheck shell=sh disable=SC2154
@@ -66,6 +67,8 @@ record() {
   [ ! -s "$T/hold" ] || mv -f "$T/hold" .shipit/hold || return 1
   history "\"release\":\"$NEW\",\"previous\":\"$OLD\",\"state\":\"good\""
   service_commit
+  # What its hooks did is meant to stay.
+  rm -rf "$T/hooks"
   rm -f .shipit/committed
 }
 
@@ -83,6 +86,7 @@ list_group || case $1 in
 esac
 case $1 in
   activate | revert | record | ended | prune | room) "$1" ;;
+  line) exec env -i "PATH=$PATH" sh "$BASE/$T/$2" >&8 8>&- ;;
   baseline | prepare | boot | health | watch | log) shift_job=$1; shift; "service_$shift_job" "$@" ;;
   *) exit 1 ;;
 esac

@@ -9,7 +9,7 @@ pub mod script;
 pub use facts::Facts;
 pub use record::Record;
 pub use reply::Reply;
-pub use script::Script;
+pub use script::{Script, assignments, pairs};
 
 /// Shared functions.
 pub const LIB: &str = include_str!("lib.sh");
@@ -31,6 +31,12 @@ pub const SESSION: &str = include_str!("session.sh");
 pub const SIDE: &str = include_str!("side.sh");
 /// Taking a release in.
 pub const RECEIVE: &str = include_str!("receive.sh");
+/// A line of the user's own.
+pub const LINE: &str = include_str!("line.sh");
+/// What hooks did and nobody took back.
+pub const UNDONE: &str = include_str!("undone.sh");
+/// A hook.
+pub const HOOK: &str = include_str!("hook.sh");
 /// Checking a release that is here.
 pub const CHECK: &str = include_str!("check.sh");
 /// Writing down what became of a release.

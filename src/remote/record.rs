@@ -75,6 +75,12 @@ impl Record {
         serde_json::from_str(text).ok()
     }
 
+    /// What its hooks did and nobody took back, as the host noted it.
+    pub fn not_undone(&self) -> Option<&str> {
+        let left = self.why.strip_prefix("not undone: ")?;
+        Some(left.split_once("`. ").map_or(left, |(left, _)| &self.why["not undone: ".len()..][..left.len() + 1]))
+    }
+
     /// The commit in short, as listings show it.
     pub fn short_commit(&self) -> String {
         match &self.commit {

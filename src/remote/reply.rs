@@ -88,6 +88,8 @@ pub enum Reply {
     Note(String),
     /// `@log LINE`: a line of a log that explains a failure.
     Log(String),
+    /// `@out LINE`: what a line of the user's own prints.
+    Out(String),
     /// `@warn TEXT`
     Warn(String),
     /// `@bad PATH`: differs from the manifest.
@@ -163,6 +165,7 @@ impl Reply {
             "why" => Reply::Why(text()),
             "note" => Reply::Note(text()),
             "log" => Reply::Log(text()),
+            "out" => Reply::Out(clean(rest, 2000)),
             "warn" => Reply::Warn(text()),
             "bad" => Reply::Bad(text()),
             "dangling" => Reply::Dangling(text()),

@@ -58,3 +58,19 @@ impl Script {
 fn quote(value: &str) -> Option<String> {
     (!value.contains('\0')).then(|| format!("'{}'", value.replace('\'', r"'\''")))
 }
+
+/// `NAME='quoted'` lines, as a script's variables travel, for a file that a host script reads in. A NUL, which no
+/// shell's variable can hold, is left out.
+pub fn assignments(vars: &[(&str, String)]) -> String {
+    let line = |(name, value): &(&str, String)| {
+        quote(&value.replace('\0', "")).map(|quoted| format!("{name}={quoted}\n")).unwrap_or_default()
+    };
+    vars.iter().map(line).collect()
+}
+
+/// An environment as one value of a script: `NAME=VALUE` lines whose backslashes and newlines are escaped, as `line.sh`
+/// reads them.
+pub fn pairs<'a>(env: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let line = |(name, value): (&str, &str)| format!("{name}={}", value.replace('\\', "\\\\").replace('\n', "\\n"));
+    env.into_iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -15,7 +15,7 @@ const KEPT: usize = 40;
 /// The same for a build, which is shown whole: its cause often stands far from its end.
 const KEPT_OF_BUILD: usize = 10_000;
 /// The width of the step column.
-const STEP: usize = 10;
+const STEP: usize = 13;
 
 /// How much is shown, and how.
 #[derive(Clone, Copy, Debug, Default)]

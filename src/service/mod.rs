@@ -22,9 +22,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use crate::config::{Health, Pm2, Service};
+use crate::config::{Command, Health, Pm2, Service};
+use crate::remote::{assignments, pairs};
 
 const NONE: &str = include_str!("none.sh");
+const COMMAND: &str = concat!(include_str!("../remote/line.sh"), include_str!("command.sh"));
 const PM2: &str = include_str!("pm2.sh");
 
 /// The service's words, as sh.
@@ -32,6 +34,7 @@ pub fn words(service: &Service) -> &'static str {
     match service {
         Service::None => NONE,
         Service::Pm2(_) => PM2,
+        Service::Command(_) => COMMAND,
     }
 }
 
@@ -53,7 +56,7 @@ const PM2_PROGRAM: [&str; 10] = [
 /// empty where sh is enough. Comment lines stay here.
 pub fn program(service: &Service) -> String {
     match service {
-        Service::None => String::new(),
+        Service::None | Service::Command(_) => String::new(),
         Service::Pm2(_) => pack(&PM2_PROGRAM),
     }
 }
@@ -71,12 +74,14 @@ fn pack(parts: &[&str]) -> String {
 /// What the host's words read from `service.json`. `earlier`: how the release is run stands in its own record, which is
 /// not known yet; what these settings say of it must refuse nothing.
 pub fn settings(service: &Service, health: &Health, app_dir: &str, earlier: bool) -> String {
+    let service = match service {
+        Service::None => json!(null),
+        Service::Pm2(pm2) => json!(pm2),
+        Service::Command(command) => return lines(service, command, health, app_dir),
+    };
     json!({
         "earlier": earlier,
-        "service": match service {
-            Service::None => json!(null),
-            Service::Pm2(pm2) => json!(pm2),
-        },
+        "service": service,
         "app_dir": app_dir,
         "health": {
             "path": health.path,
@@ -91,6 +96,29 @@ pub fn settings(service: &Service, health: &Health, app_dir: &str, earlier: bool
         },
     })
     .to_string()
+}
+
+/// The settings of a service whose words are sh alone.
+fn lines(service: &Service, command: &Command, health: &Health, app_dir: &str) -> String {
+    let seconds = |ms: u64| ms.div_ceil(1000).max(1).to_string();
+    let env = service.env();
+    let name = [("SHIPIT_APP", command.name.as_str())];
+    let env = pairs(env.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(name));
+    let file = service.env_file().unwrap_or_default().trim_matches('/').to_owned();
+    assignments(&[
+        ("START", command.start.clone()),
+        ("REVERT", command.revert.clone()),
+        ("STATUS", command.status.clone().unwrap_or_default()),
+        ("STOP", command.stop.clone().unwrap_or_default()),
+        ("PORT", command.port.map(|port| port.to_string()).unwrap_or_default()),
+        ("ENV", env),
+        ("ENV_FILE", file),
+        ("APP_DIR", app_dir.to_owned()),
+        ("START_S", seconds(command.start_timeout_ms)),
+        ("REVERT_S", seconds(command.revert_timeout_ms)),
+        ("STATUS_S", seconds(command.status_timeout_ms)),
+        ("WITHIN_S", seconds(millis(health.within))),
+    ])
 }
 
 fn millis(d: Duration) -> u64 {
@@ -108,6 +136,9 @@ pub fn names(service: &Service) -> String {
                 _ => pm2.only.clone(),
             };
             json!({ "names": names, "port": pm2.port }).to_string()
+        }
+        Service::Command(command) => {
+            format!("{} {}", command.port.map(|port| port.to_string()).unwrap_or_default(), command.name)
         }
     }
 }
@@ -131,11 +162,20 @@ fn workers(pm2: &Pm2, cores: u32) -> u32 {
     if pm2.ecosystem.is_some() { most } else { pm2.instances.unwrap_or(most) }
 }
 
+/// The longest a line of `command` and the proof after it may take: each status line before the last may use its time.
+fn line(command: &Command, ms: u64, health: &Health) -> Duration {
+    let status = Duration::from_millis(command.status_timeout_ms);
+    let tries = u32::try_from(health.within.as_secs() + 1).unwrap_or(u32::MAX);
+    let asked = command.status.as_ref().map_or(Duration::ZERO, |_| status.saturating_mul(tries));
+    Duration::from_millis(ms) + asked.min(Duration::from_secs(3600)) + health.within + Duration::from_secs(30)
+}
+
 /// The longest an activation may take on a host with so many cores (0: not known).
 pub fn activate_limit(service: &Service, health: &Health, cores: u32) -> Duration {
     match service {
         Service::None => Duration::from_secs(30),
         Service::Pm2(pm2) => worker(pm2, health) * workers(pm2, cores) + PM2_LOCK,
+        Service::Command(command) => line(command, command.start_timeout_ms, health),
     }
 }
 
@@ -144,13 +184,17 @@ pub fn revert_limit(service: &Service, health: &Health, cores: u32) -> Duration 
     match service {
         Service::None => Duration::from_secs(30),
         Service::Pm2(pm2) => activate_limit(service, health, cores) * 2 + worker(pm2, health),
+        // The start line in flight first.
+        Service::Command(command) => {
+            line(command, command.revert_timeout_ms, health) + Duration::from_millis(command.start_timeout_ms)
+        }
     }
 }
 
 /// How many workers the limits reckon with, for the host to hold an ecosystem file against; 0: there are none.
 pub fn reckoned(service: &Service, cores: u32) -> u32 {
     match service {
-        Service::None => 0,
+        Service::None | Service::Command(_) => 0,
         Service::Pm2(pm2) => workers(pm2, cores),
     }
 }
@@ -158,7 +202,7 @@ pub fn reckoned(service: &Service, cores: u32) -> u32 {
 /// Whether a boot test can be made: a service with a port that wants one.
 pub fn boots(service: &Service) -> bool {
     match service {
-        Service::None => false,
+        Service::None | Service::Command(_) => false,
         Service::Pm2(pm2) => pm2.boot_test && pm2.port.is_some(),
     }
 }
@@ -176,5 +220,6 @@ pub fn describe(service: &Service) -> String {
                 pm2.instances.map_or("one worker a core".into(), |n| crate::text::count(n as usize, "worker"));
             format!("pm2 app {}: {workers}, {mode} mode", pm2.name)
         }
+        Service::Command(command) => format!("then `{}`", command.start),
     }
 }

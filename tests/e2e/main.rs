@@ -9,6 +9,8 @@ mod bench_itself;
 mod first;
 mod fourteen;
 mod github;
+mod command;
+mod hooks;
 mod hostile;
 mod hosts;
 mod killed;

@@ -107,6 +107,9 @@ async fn lock_all(context: &Context<'_>, hosts: &mut [HostRun]) -> Result<()> {
         tokio::time::sleep(pause).await;
     }
     for host in hosts.iter() {
+        for (release, left) in host.facts.not_undone() {
+            host.events.warn(format!("{release} did not go live, and what its hooks did was not undone: {left}"));
+        }
         let mut parts = Vec::new();
         if let Some((committed, release)) = &host.facts.recovered {
             let how = if *committed { "finished" } else { "taken back" };
