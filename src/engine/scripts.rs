@@ -19,18 +19,25 @@ pub struct Home {
     pub token: String,
     /// `user@machine`, for the lock.
     pub who: String,
+    /// Directories that its tools are looked for in first.
+    pub path: Vec<String>,
 }
 
 impl Home {
     fn script(&self, name: &'static str, parts: &[&'static str]) -> Script {
-        Script::new(name, parts).var("BASE", &self.base).var("TOKEN", &self.token).var("WHO", &self.who)
+        let parts = [&[remote::PATH], parts].concat();
+        Script::new(name, &parts)
+            .var("BASE", &self.base)
+            .var("TOKEN", &self.token)
+            .var("WHO", &self.who)
+            .var("SSH_PATH", self.path.join(":"))
     }
 
     /// The session.
     pub fn session(&self, config: &Config, keep: usize, history: &str) -> Result<Script> {
         let driver = self.driver(config, keep).render()?;
         Ok(self
-            .script("session", &[remote::LIB, remote::LOCK, remote::HOME, remote::FACTS, remote::SESSION])
+            .script("session", &[remote::LOCK, remote::HOME, remote::FACTS, remote::SESSION])
             .var("SILENCE", ticks(config.rollout.silence))
             .var("ACTIVATE_S", ticks(service::activate_limit(&config.service, &config.health)))
             .var("REVERT_S", ticks(service::revert_limit(&config.service, &config.health)))
@@ -46,15 +53,13 @@ impl Home {
 
     /// What the session's jobs run; it lies in the session's directory.
     fn driver(&self, config: &Config, keep: usize) -> Script {
-        Script::new("driver", &[remote::LIB, remote::LOCK, remote::PRUNE, service::words(&config.service), remote::JOB])
-            .var("BASE", &self.base)
-            .var("TOKEN", &self.token)
+        self.script("driver", &[remote::LOCK, remote::PRUNE, service::words(&config.service), remote::JOB])
             .var("KEEP", keep.to_string())
     }
 
     /// One of the driver's jobs, on a side channel.
     pub fn side(&self, job: &'static str, arg: &str) -> Script {
-        self.script("side", &[remote::LIB, remote::LOCK, remote::SIDE]).var("JOB", job).var("ARG", arg)
+        self.script("side", &[remote::LOCK, remote::SIDE]).var("JOB", job).var("ARG", arg)
     }
 
     /// Taking a release in; the payload follows the script.
@@ -63,7 +68,7 @@ impl Home {
             Access::Group(group) => group.as_str(),
             Access::Private | Access::Public => "",
         };
-        self.script("receive", &[remote::LIB, remote::LOCK, remote::HOME, remote::VERIFY, remote::RECEIVE])
+        self.script("receive", &[remote::LOCK, remote::HOME, remote::VERIFY, remote::RECEIVE])
             .var("NEW", intake.id.as_str())
             .var("CODEC", intake.codec.word())
             .var("MANIFEST_SHA", intake.manifest_sha)
@@ -77,7 +82,7 @@ impl Home {
     pub fn check(&self, id: &ReleaseId, settings: &str, app_dir: &str, shared: &Shared, withdraw: &str) -> Script {
         let links: Vec<String> =
             shared.dirs.iter().chain(&shared.files).filter_map(|path| text(&place(app_dir, path)?)).collect();
-        self.script("check", &[remote::LIB, remote::LOCK, remote::VERIFY, remote::CHECK])
+        self.script("check", &[remote::LOCK, remote::VERIFY, remote::CHECK])
             .var("NEW", id.as_str())
             .var("SETTINGS", settings)
             .var("WITHDRAW", withdraw)
@@ -86,7 +91,7 @@ impl Home {
 
     /// Writing down what became of a release.
     pub fn mark(&self, id: &ReleaseId, state: State, why: &str) -> Script {
-        self.script("mark", &[remote::LIB, remote::LOCK, remote::MARK])
+        self.script("mark", &[remote::LOCK, remote::MARK])
             .var("RELEASE", id.as_str())
             .var("STATE", state.word())
             .var("WHY", why)
@@ -97,7 +102,6 @@ impl Home {
         self.script(
             "look",
             &[
-                remote::LIB,
                 remote::LOCK,
                 remote::HOME,
                 remote::FACTS,
@@ -114,7 +118,7 @@ impl Home {
 
     /// Taking a lock away from `owner` (its token); empty: only tells who has it.
     pub fn unlock(&self, owner: &str) -> Script {
-        self.script("unlock", &[remote::LIB, remote::LOCK, remote::UNLOCK]).var("OWNER", owner)
+        self.script("unlock", &[remote::LOCK, remote::UNLOCK]).var("OWNER", owner)
     }
 }
 
@@ -180,7 +184,7 @@ mod tests {
             );
             std::fs::write(&file, text).unwrap();
             let config = Config::load(&file, None, &|_| None).unwrap();
-            let home = Home { base: config.path.clone(), token: "0123456789abcdef".into(), who: "it's@me".into() };
+            let home = Home { base: config.path.clone(), token: "0123456789abcdef".into(), who: "it's@me".into(), path: vec!["~/it's".into()] };
             let id: ReleaseId = "20260321-140000-k3f9".parse().unwrap();
             let intake = Intake {
                 id: &id,

@@ -36,14 +36,16 @@ pub fn words(service: &Service) -> &'static str {
 }
 
 /// The parts of PM2's program, in an order in which each needs only those before it.
-const PM2_PROGRAM: [&str; 10] = [
+const PM2_PROGRAM: [&str; 12] = [
     include_str!("pm2/protocol.cjs"),
     include_str!("pm2/proc.cjs"),
     include_str!("pm2/http.cjs"),
     include_str!("pm2/define.cjs"),
     include_str!("pm2/workers.cjs"),
+    include_str!("pm2/tools.cjs"),
     include_str!("pm2/baseline.cjs"),
     include_str!("pm2/boot.cjs"),
+    include_str!("pm2/pinned.cjs"),
     include_str!("pm2/activate.cjs"),
     include_str!("pm2/revert.cjs"),
     include_str!("pm2/verbs.cjs"),

@@ -43,6 +43,7 @@ impl Ssh {
             masters: Mutex::default(),
             forwards: Mutex::new(0),
         };
+        ssh.write_jump_config(config)?;
         ssh.master().await?;
         Ok(ssh)
     }
@@ -52,6 +53,10 @@ impl Ssh {
         let number = self.masters.lock().expect("no holder panics").len();
         let (socket, log) = (self.directory.path().join(format!("m{number}")), self.log(number));
         let mut command = Command::new("ssh");
+        let jump = self.jump_config();
+        if jump.exists() {
+            command.arg("-F").arg(jump);
+        }
         command.arg("-M").arg("-f").arg("-N").arg("-S").arg(&socket).arg("-E").arg(&log);
         for option in [
             "ControlPersist=60",
@@ -83,6 +88,24 @@ impl Ssh {
         let session = Arc::new(Session::resume_mux(socket.into_boxed_path(), Some(log.into_boxed_path())));
         self.masters.lock().expect("no holder panics").push(Arc::clone(&session));
         Ok(session)
+    }
+
+    fn jump_config(&self) -> PathBuf {
+        self.directory.path().join("config")
+    }
+
+    /// For hosts on the way ssh starts another ssh, which gets its config file but none of its options. So what is said
+    /// of keys and trust for all hosts stands in a file, which leads on to the user's own.
+    fn write_jump_config(&self, config: &Config) -> Result<()> {
+        if config.proxy_jump.is_none() {
+            return Ok(());
+        }
+        let path = self.jump_config();
+        std::fs::write(&path, jump_config(config, self.terminal)).map_err(|source| Error::File {
+            path,
+            doing: "write",
+            source,
+        })
     }
 
     fn log(&self, number: usize) -> PathBuf {
@@ -237,6 +260,21 @@ fn arguments(host: &Host, config: &Config) -> Vec<String> {
     }
     arguments.extend(["--".into(), name.clone()]);
     arguments
+}
+
+fn jump_config(config: &Config, terminal: bool) -> String {
+    let mut text = String::new();
+    if let Some(file) = &config.identity_file {
+        text += &format!("IdentityFile \"{file}\"\nIdentitiesOnly yes\n");
+    }
+    if let Some(file) = &config.known_hosts {
+        text += &format!("UserKnownHostsFile \"{file}\"\nGlobalKnownHostsFile /dev/null\n");
+    }
+    if !terminal {
+        text += "BatchMode yes\n";
+    }
+    text += "StrictHostKeyChecking yes\nConnectTimeout 10\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n";
+    text
 }
 
 /// The host as a user would type it.
