@@ -101,14 +101,7 @@ impl Home {
     pub fn look(&self, config: &Config, keep: Option<usize>) -> Script {
         self.script(
             "look",
-            &[
-                remote::LOCK,
-                remote::HOME,
-                remote::FACTS,
-                remote::PRUNE,
-                service::words(&config.service),
-                remote::LOOK,
-            ],
+            &[remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, service::words(&config.service), remote::LOOK],
         )
         .var("SHARED_FILES", config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"))
         .var("PROGRAM", service::program(&config.service))
@@ -184,7 +177,12 @@ mod tests {
             );
             std::fs::write(&file, text).unwrap();
             let config = Config::load(&file, None, &|_| None).unwrap();
-            let home = Home { base: config.path.clone(), token: "0123456789abcdef".into(), who: "it's@me".into(), path: vec!["~/it's".into()] };
+            let home = Home {
+                base: config.path.clone(),
+                token: "0123456789abcdef".into(),
+                who: "it's@me".into(),
+                path: vec!["~/it's".into()],
+            };
             let id: ReleaseId = "20260321-140000-k3f9".parse().unwrap();
             let intake = Intake {
                 id: &id,

@@ -10,6 +10,7 @@ mod hostile;
 mod hosts;
 mod killed;
 mod lock;
+mod logins;
 mod mistakes;
 mod next;
 mod plan;

@@ -61,7 +61,7 @@ const byCurrent = (world, worker) => worker.env.pm_cwd === path.join(world.base,
 describe('an app that was started inside a release', () => {
   let world;
   before(async () => {
-    world = await new World().init({ kill_timeout_ms: 2000 }, { within_ms: 8000 });
+    world = await new World().init({ kill_timeout_ms: 2000 }, { within_ms: 25000 });
     ['A', 'B', 'C'].forEach(id => {
       world.release(id);
       world.file(id, 'server.js', GRACEFUL);
@@ -164,7 +164,7 @@ describe('an app that was started inside a release', () => {
 describe('an app that was started inside a release and has kept it for long', () => {
   let world;
   before(async () => {
-    world = await new World().init({ kill_timeout_ms: 2000 });
+    world = await new World().init({ kill_timeout_ms: 2000 }, { within_ms: 25000 });
     ['A', 'B', 'C'].forEach(id => {
       world.release(id);
       world.file(id, 'server.js', GRACEFUL);

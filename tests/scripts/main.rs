@@ -7,6 +7,7 @@ mod bench;
 mod dead;
 mod deploys;
 mod lock;
+mod path;
 mod silent;
 
 /// The same eyes and hands as in the end-to-end tests. Each suite uses its own part of them.

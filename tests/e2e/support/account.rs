@@ -1,4 +1,4 @@
-//! The two login accounts that stand for deploy users. `tests/run` creates them; nothing here does.
+//! The login accounts that stand for deploy users: two alike, and one for each other login shell. `tests/run` creates them; nothing here does.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -25,7 +25,8 @@ impl Account {
         Account::named("shipit-b")
     }
 
-    fn named(name: &'static str) -> Account {
+    /// One by its name: those that differ in their login shell.
+    pub(crate) fn named(name: &'static str) -> Account {
         let passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd is readable");
         let line = passwd
             .lines()
