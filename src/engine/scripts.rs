@@ -25,7 +25,7 @@ pub struct Home {
 
 impl Home {
     fn script(&self, name: &'static str, parts: &[&'static str]) -> Script {
-        let parts = [&[remote::PATH], parts].concat();
+        let parts = [&[remote::LIB, remote::PATH], parts].concat();
         Script::new(name, &parts)
             .var("BASE", &self.base)
             .var("TOKEN", &self.token)

@@ -1,7 +1,7 @@
 //! Over ssh: one master of our own a host, started with the user's ssh config, agent and jump hosts; every script is a
 //! channel of it, spoken to without a child process (native mux), so that a Ctrl-C in the terminal hits only us.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub struct Ssh {
     target: Vec<String>,
     shown: Box<Target>,
     terminal: bool,
+    jump_config: Option<PathBuf>,
     directory: TempDir,
     masters: Mutex<Vec<Arc<Session>>>,
     forwards: Mutex<usize>,
@@ -34,16 +35,17 @@ pub struct Ssh {
 
 impl Ssh {
     pub(super) async fn connect(host: &Host, config: &Config, terminal: bool) -> Result<Ssh> {
+        let directory = control_directory()?;
         let ssh = Ssh {
+            jump_config: jump_config(directory.path(), config, terminal)?,
             host: host.name.clone(),
             target: arguments(host, config),
             shown: Box::new(shown(host, config)),
             terminal,
-            directory: control_directory()?,
+            directory,
             masters: Mutex::default(),
             forwards: Mutex::new(0),
         };
-        ssh.write_jump_config(config)?;
         ssh.master().await?;
         Ok(ssh)
     }
@@ -52,22 +54,9 @@ impl Ssh {
     async fn master(&self) -> Result<Arc<Session>> {
         let number = self.masters.lock().expect("no holder panics").len();
         let (socket, log) = (self.directory.path().join(format!("m{number}")), self.log(number));
-        let mut command = Command::new("ssh");
-        let jump = self.jump_config();
-        if jump.exists() {
-            command.arg("-F").arg(jump);
-        }
+        let mut command = self.ssh();
         command.arg("-M").arg("-f").arg("-N").arg("-S").arg(&socket).arg("-E").arg(&log);
-        for option in [
-            "ControlPersist=60",
-            "ServerAliveInterval=5",
-            "ServerAliveCountMax=3",
-            "ConnectTimeout=10",
-            "ClearAllForwardings=yes",
-            "RemoteCommand=none",
-            "PermitLocalCommand=no",
-            "StrictHostKeyChecking=yes",
-        ] {
+        for option in ["ControlPersist=60", "ServerAliveInterval=5", "ServerAliveCountMax=3"] {
             command.arg("-o").arg(option);
         }
         if !self.terminal {
@@ -83,40 +72,54 @@ impl Ssh {
         let ended = tokio::time::timeout(Duration::from_secs(if self.terminal { 300 } else { 45 }), child.wait()).await;
         match ended {
             Ok(Ok(status)) if status.success() => {}
-            _ => return Err(self.refused(number)),
+            _ => return Err(self.refused(number).await),
         }
         let session = Arc::new(Session::resume_mux(socket.into_boxed_path(), Some(log.into_boxed_path())));
         self.masters.lock().expect("no holder panics").push(Arc::clone(&session));
         Ok(session)
     }
 
-    fn jump_config(&self) -> PathBuf {
-        self.directory.path().join("config")
-    }
-
-    /// For hosts on the way ssh starts another ssh, which gets its config file but none of its options. So what is said
-    /// of keys and trust for all hosts stands in a file, which leads on to the user's own.
-    fn write_jump_config(&self, config: &Config) -> Result<()> {
-        if config.proxy_jump.is_none() {
-            return Ok(());
-        }
-        let path = self.jump_config();
-        std::fs::write(&path, jump_config(config, self.terminal)).map_err(|source| Error::File {
-            path,
-            doing: "write",
-            source,
-        })
-    }
-
     fn log(&self, number: usize) -> PathBuf {
         self.directory.path().join(format!("l{number}"))
     }
 
+    /// ssh with what all its calls have in common; the host comes last.
+    fn ssh(&self) -> Command {
+        let mut command = Command::new("ssh");
+        if let Some(config) = &self.jump_config {
+            command.arg("-F").arg(config);
+        }
+        for option in [
+            "ConnectTimeout=10",
+            "ClearAllForwardings=yes",
+            "RemoteCommand=none",
+            "PermitLocalCommand=no",
+            "StrictHostKeyChecking=yes",
+        ] {
+            command.arg("-o").arg(option);
+        }
+        command
+    }
+
     /// Why ssh did not connect, from its own log.
-    fn refused(&self, number: usize) -> Error {
-        let log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
+    async fn refused(&self, number: usize) -> Error {
+        let mut log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
+        if log.contains("kex_exchange_identification") || log.contains("banner exchange") {
+            log = self.said_on_the_way().await + &log;
+        }
         let (failure, detail) = classify(&log);
         Error::Connect { host: self.host.clone(), failure, detail, target: self.shown.clone() }
+    }
+
+    /// A master hides what the ssh of a host on the way says, so that one is asked again without being a master.
+    async fn said_on_the_way(&self) -> String {
+        let mut command = self.ssh();
+        command.args(["-T", "-o", "BatchMode=yes", "-o", "ControlMaster=no", "-o", "ControlPath=none"]);
+        command.args(&self.target).arg("exit").stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        match tokio::time::timeout(Duration::from_secs(20), command.output()).await {
+            Ok(Ok(output)) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            _ => String::new(),
+        }
     }
 
     pub(super) fn forwards_nothing(&self) -> bool {
@@ -262,8 +265,13 @@ fn arguments(host: &Host, config: &Config) -> Vec<String> {
     arguments
 }
 
-fn jump_config(config: &Config, terminal: bool) -> String {
-    let mut text = String::new();
+/// For hosts on the way ssh starts another ssh, which gets its config file but none of its options. So what is said of
+/// keys and trust for all hosts stands in a file, which leads on to the user's own. None without such hosts.
+fn jump_config(directory: &Path, config: &Config, terminal: bool) -> Result<Option<PathBuf>> {
+    if config.proxy_jump.is_none() {
+        return Ok(None);
+    }
+    let mut text = String::from("StrictHostKeyChecking yes\nConnectTimeout 10\n");
     if let Some(file) = &config.identity_file {
         text += &format!("IdentityFile \"{file}\"\nIdentitiesOnly yes\n");
     }
@@ -273,8 +281,12 @@ fn jump_config(config: &Config, terminal: bool) -> String {
     if !terminal {
         text += "BatchMode yes\n";
     }
-    text += "StrictHostKeyChecking yes\nConnectTimeout 10\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n";
-    text
+    text += "Include ~/.ssh/config\nInclude /etc/ssh/ssh_config\n";
+    let path = directory.join("config");
+    match std::fs::write(&path, text) {
+        Ok(()) => Ok(Some(path)),
+        Err(source) => Err(Error::File { path, doing: "write", source }),
+    }
 }
 
 /// The host as a user would type it.

@@ -13,6 +13,7 @@ mod lock;
 mod logins;
 mod mistakes;
 mod next;
+mod pinned;
 mod plan;
 mod shared;
 mod silent;

@@ -79,6 +79,9 @@ impl Home {
     }
 }
 
+/// Ends a chain of what makes a home.
+fn done(_: &Home) {}
+
 /// A PATH without anything of interest.
 const BARE: &str = "/usr/lib";
 
@@ -116,7 +119,7 @@ fn each_managers_default_is_found(bench: &mut Bench) {
     }
     of(
         "nvm-xdg",
-        &|home| drop(home.tools(".config/nvm/versions/node/v20.1.0/bin", both)),
+        &|home| done(home.tools(".config/nvm/versions/node/v20.1.0/bin", both)),
         &format!(".config/nvm/versions/node/v20.1.0/bin:{BARE}"),
     );
     of(
@@ -173,7 +176,7 @@ fn each_managers_default_is_found(bench: &mut Bench) {
     of(
         "nodenv",
         &|home| {
-            drop(
+            done(
                 home.tools(".nodenv/versions/20.1.0/bin", both)
                     .tools(".nodenv/versions/22.1.0/bin", both)
                     .file(".nodenv/version", "20.1.0\n"),
@@ -181,10 +184,10 @@ fn each_managers_default_is_found(bench: &mut Bench) {
         },
         &format!(".nodenv/versions/20.1.0/bin:{BARE}"),
     );
-    of("n", &|home| drop(home.tools("n/bin", both)), &format!("n/bin:{BARE}"));
-    of("pnpm", &|home| drop(home.tools(".local/share/pnpm", both)), &format!(".local/share/pnpm:{BARE}"));
+    of("n", &|home| done(home.tools("n/bin", both)), &format!("n/bin:{BARE}"));
+    of("pnpm", &|home| done(home.tools(".local/share/pnpm", both)), &format!(".local/share/pnpm:{BARE}"));
     let with_node = |home: &Home, prefix: &str| {
-        drop(home.tools(".nvm/versions/node/v20.1.0/bin", &["node"]).tools(prefix, &["pm2"]))
+        done(home.tools(".nvm/versions/node/v20.1.0/bin", &["node"]).tools(prefix, &["pm2"]))
     };
     for (name, npmrc, prefix) in [
         ("npm-global", "", ".npm-global/bin"),
