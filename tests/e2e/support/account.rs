@@ -15,11 +15,6 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The one that most tests deploy as.
-    pub(crate) fn a() -> Account {
-        Account::named("shipit-a")
-    }
-
     /// Another one of the same group.
     pub(crate) fn b() -> Account {
         Account::named("shipit-b")
