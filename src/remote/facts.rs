@@ -128,7 +128,7 @@ impl Facts {
 
     /// A service's tool (`node`, `pm2`): which file is used, and its version.
     pub fn tool(&self, name: &str) -> Option<(&str, &str)> {
-        self.value(name)?.rsplit_once(' ')
+        Some((self.value(&format!("{name}_file"))?, self.value(name)?))
     }
 
     /// What `current` names, as text: it may be a directory that shipit didn't make.

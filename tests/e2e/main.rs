@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod astro;
 mod bad;
 mod bench_itself;
 mod first;
@@ -13,8 +14,11 @@ mod lock;
 mod logins;
 mod mistakes;
 mod next;
+mod node;
 mod pinned;
 mod plan;
+mod record;
 mod shared;
 mod silent;
+mod soak;
 mod support;

@@ -24,7 +24,7 @@ test('the driver is small enough to travel', () => {
 
 test('facts come without a daemon, and a missing pm2 is refused', async () => {
   const facts = await world.drive('facts');
-  assert.match(facts.fact.join('\n'), /arch \w+\ncores \d+\nnode \/\S+ v\d+\S*\npm2 \/\S+ \d+\.\d+\.\d+/);
+  assert.match(facts.fact.join('\n'), /arch \w+\ncores \d+\nnode v\d+\S*\nnode_file \/\S+\npm2 \d+\.\d+\.\d+\npm2_file \/\S+/);
   world.clean.PATH = '/nowhere';
   const none = await world.drive('facts');
   assert.strictEqual(none.code, 0, none.all);

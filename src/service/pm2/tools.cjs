@@ -25,10 +25,13 @@ function daemonProgram() {
 
 async function tools({ loud }) {
   const { version, execPath } = process;
-  fact('node', `${execPath} ${version}`);
+  fact('node', version);
+  fact('node_file', execPath);
   const found = findPm2();
-  if (found) fact('pm2', `${found.file} ${found.version || 'unknown'}`);
-  else refuse(`there is no pm2 on PATH (${CLEAN.PATH}), nor in ${given.SHIPIT_LOOKED || 'other places'}`, `npm install -g pm2 with ${execPath}; or name its directory: path = ["..."] in [ssh] of deploy.toml`);
+  if (found) {
+    fact('pm2', found.version || 'unknown');
+    fact('pm2_file', found.file);
+  } else refuse(`there is no pm2 on PATH (${CLEAN.PATH}), nor in ${given.SHIPIT_LOOKED || 'other places'}`, `npm install -g pm2 with ${execPath}; or name its directory: path = ["..."] in [ssh] of deploy.toml`);
   const others = otherNodes();
   if (loud && others.length) note(`node ${version} of ${path.dirname(execPath)} is used; there is also ${others.slice(0, 3).join(', ')}${others.length > 3 ? ' ...' : ''} (path in [ssh] of deploy.toml chooses)`);
   const daemon = daemonProgram();
