@@ -61,12 +61,16 @@ pub fn program(service: &Service) -> String {
 }
 
 fn pack(parts: &[&str]) -> String {
+    let lines = parts.iter().flat_map(|part| part.lines());
+    let kept: Vec<&str> =
+        lines.filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty()).collect();
+    packed(&(kept.join("\n") + "\n"))
+}
+
+/// A text as `unpacked` of lib.sh takes it.
+pub fn packed(text: &str) -> String {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    for line in parts.iter().flat_map(|part| part.lines()) {
-        if !line.trim_start().starts_with("//") && !line.trim().is_empty() {
-            writeln!(gzip, "{line}").expect("memory takes every write");
-        }
-    }
+    gzip.write_all(text.as_bytes()).expect("memory takes every write");
     STANDARD.encode(gzip.finish().expect("memory takes every write"))
 }
 

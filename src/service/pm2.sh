@@ -4,7 +4,7 @@
 # Needs path.sh; BASE T NEW OLD.
 # shellcheck shell=sh disable=SC2154
 
-TOOLS_CURE='install it on the host; or, where `command -v` finds it in a login of yours, name its directory: path = ["..."] in [ssh] of deploy.toml'
+TOOLS_CURE='install it on the host; or, where it is on the PATH of your own login, name its directory: path = ["..."] in [ssh] of deploy.toml'
 
 pm2_run() {
   (
