@@ -58,7 +58,7 @@ async fn one(config: &Config, host: &Host, keep: Option<usize>) -> Seen {
 
 /// What the scripts of a look are told.
 pub(super) fn home(config: &Config, who: String) -> Home {
-    Home { base: config.path.clone(), token: token(), who }
+    Home { base: config.path.clone(), token: token(), who, path: config.ssh.path.clone() }
 }
 
 /// Who we are, for a script that writes.

@@ -9,6 +9,7 @@ use super::releases::columns;
 use super::{load, look, print, unheard};
 use crate::cli::{Global, Place};
 use crate::error::Result;
+use crate::remote::facts::Worker;
 use crate::remote::{Facts, reply};
 use crate::text::duration;
 
@@ -30,6 +31,10 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
 }
 
 fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
+    let tool = |name: &str| {
+        facts.tool(name).map(|(file, version)| (name.to_owned(), json!({"file": file, "version": version})))
+    };
+    let tools: serde_json::Map<_, _> = ["node", "pm2"].into_iter().filter_map(tool).collect();
     let record = facts.current().and_then(|id| facts.records.get(&id.parse().ok()?));
     json!({
         "host": host,
@@ -37,6 +42,8 @@ fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
         "state": record.map(|record| record.state),
         "commit": record.and_then(|record| record.commit.as_ref()),
         "workers": facts.workers,
+        "tools": tools,
+        "warnings": facts.warnings,
         "leftover": facts.leftover.as_ref().map(|(journal, release)| json!({"journal": journal, "release": release})),
         "not_undone": facts
             .not_undone()
@@ -82,6 +89,17 @@ fn one(host: &str, facts: &Facts, stage: &str) -> String {
             });
             line(format!("live: {current}{about}"));
         }
+    }
+    let tool = |name| facts.tool(name).map(|(file, version)| format!("{name} {version} ({file})"));
+    let tools: Vec<String> = ["node", "pm2"].into_iter().filter_map(tool).collect();
+    if !tools.is_empty() {
+        line(tools.join(", "));
+    }
+    let mut said: Vec<String> = facts.warnings.clone();
+    said.extend(facts.workers.iter().filter_map(Worker::tie));
+    said.dedup();
+    for warning in said {
+        line(warning);
     }
     for found in &facts.refusals {
         line(format!("{}; cure: {}", found.what, found.cure));

@@ -78,6 +78,7 @@ pub(super) const KEYS: &[&str] = &[
     "ssh.known_hosts",
     "ssh.proxy_jump",
     "ssh.options",
+    "ssh.path",
     "stages.*.hosts[].address",
     "stages.*.hosts[].name",
     "stages.*.path",

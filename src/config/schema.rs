@@ -449,4 +449,6 @@ pub struct Ssh {
     pub proxy_jump: Option<String>,
     /// `options`: further `-o` values, e.g. `"IPQoS=throughput"`.
     pub options: Vec<String>,
+    /// `path`: directories of the host where its tools are looked for first; absolute or with `~/`.
+    pub path: Vec<String>,
 }

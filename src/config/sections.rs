@@ -304,7 +304,19 @@ pub(super) fn ssh(section: &Section<'_>, folder: &Path) -> Ssh {
             Ok(text.to_owned())
         }),
         options: section.parsed_list("options", ssh_option).into_iter().map(|(option, _)| option).collect(),
+        path: section.parsed_list("path", host_directory).into_iter().map(|(directory, _)| directory).collect(),
     }
+}
+
+/// A directory of a host's PATH.
+fn host_directory(text: &str) -> Result<String, Wrong> {
+    if !(text.starts_with('/') || text.starts_with("~/")) {
+        return Err(("must begin with / or ~/".into(), "e.g. \"~/.nvm/versions/node/v22.11.0/bin\"".into()));
+    }
+    if text.contains(':') || text.chars().any(char::is_control) {
+        return Err(("must not hold a colon or a control character".into(), "one directory an entry".into()));
+    }
+    Ok(text.to_owned())
 }
 
 fn ssh_option(text: &str) -> Result<String, Wrong> {

@@ -211,6 +211,8 @@ fn bad_values_are_refused_where_they_stand() {
     refused("ssh", "options = ['ControlPath=x']", "must not set ControlPath");
     refused("ssh", "options = ['-oX']", "NAME=VALUE");
     refused("ssh", "proxy_jump = '-x'", "bastion");
+    refused("ssh", "path = ['node/bin']", "must begin with / or ~/");
+    refused("ssh", "path = ['/a:/b']", "must not hold a colon");
     refused("stages.production", "hosts = []", "is empty");
     refused("stages.production", "hosts = ['-oProxyCommand=x']", "must be a host");
     refused("stages.production", "hosts = ['a', 'u@a']", "two hosts called `a`");

@@ -73,7 +73,12 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
         .hosts
         .iter()
         .map(|host| {
-            let home = Home { base: config.path.clone(), token: token(), who: origin.who.clone() };
+            let home = Home {
+                base: config.path.clone(),
+                token: token(),
+                who: origin.who.clone(),
+                path: config.ssh.path.clone(),
+            };
             HostRun::new(host.clone(), home, events)
         })
         .collect();

@@ -3,6 +3,7 @@
 use super::show::INDENT;
 use super::{Plan, Step};
 use crate::remote::Facts;
+use crate::remote::facts::Worker;
 
 /// Adds to each step what the facts of `hosts` (name and facts) decide, and `target`: the release a rollback makes live.
 pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)], target: Option<&str>) {
@@ -27,11 +28,19 @@ pub fn fill(plan: &mut Plan, hosts: &[(String, Facts)], target: Option<&str>) {
                     let way = if journal == "pending" { "is taken back" } else { "is finished" };
                     parts.push(format!("an unfinished switch to {release} {way} first"));
                 }
+                for name in ["node", "pm2"] {
+                    if let Some((file, version)) = facts.tool(name) {
+                        parts.push(format!("{name} {version} ({file})"));
+                    }
+                }
                 (!parts.is_empty()).then(|| parts.join("; "))
             }),
             Step::Preflight => target.map(str::to_owned).into_iter().collect(),
             Step::Receive => each(&|facts| Some(if facts.has("zstd") { "zstd".into() } else { "gzip".into() })),
             Step::Activate => each(&|facts| {
+                if let Some(tie) = facts.workers.iter().find_map(Worker::tie) {
+                    return Some(tie);
+                }
                 Some(match (facts.current(), facts.workers.len()) {
                     (None, _) => "first release, first start".into(),
                     (Some(current), 0) => format!("{current} is live"),

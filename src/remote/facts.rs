@@ -58,12 +58,31 @@ pub struct Worker {
     pub uptime_ms: Option<i64>,
     /// `proved`, `contradicted`, or `not provable: why`.
     pub proof: String,
+    /// What it is tied to, below the home, where it was not started through `current`: no reload moves it.
+    #[serde(default)]
+    pub pinned: Option<String>,
+    /// `cluster` or `fork`; empty where that means nothing.
+    #[serde(default)]
+    pub mode: String,
+}
+
+impl Worker {
+    /// What being tied to a release means for the next deploy; none for a worker that goes by `current`.
+    pub fn tie(&self) -> Option<String> {
+        let to = self.pinned.as_deref()?;
+        let next = match self.mode.as_str() {
+            "cluster" => "a deploy moves it to current without a gap".to_owned(),
+            _ => format!("a deploy is refused until: pm2 delete {} && pm2 save", self.name),
+        };
+        Some(format!("{} is tied to {to} and keeps that release: {next}", self.name))
+    }
 }
 
 impl Facts {
     /// Takes one reply in; gives it back where it is not a fact.
     pub fn take(&mut self, reply: Reply) -> Option<Reply> {
         match reply {
+            Reply::Fact(key, text) if key == "warn" => self.warnings.push(text),
             Reply::Fact(key, value) => {
                 self.values.insert(key, value);
             }
@@ -108,6 +127,11 @@ impl Facts {
     /// Whether a tool is there.
     pub fn has(&self, tool: &str) -> bool {
         self.value(tool) == Some("yes")
+    }
+
+    /// A service's tool (`node`, `pm2`): which file is used, and its version.
+    pub fn tool(&self, name: &str) -> Option<(&str, &str)> {
+        Some((self.value(&format!("{name}_file"))?, self.value(name)?))
     }
 
     /// What `current` names, as text: it may be a directory that shipit didn't make.

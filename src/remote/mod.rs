@@ -13,6 +13,8 @@ pub use script::{Script, assignments, pairs};
 
 /// Shared functions.
 pub const LIB: &str = include_str!("lib.sh");
+/// Where tools are found.
+pub const PATH: &str = include_str!("path.sh");
 /// The lock.
 pub const LOCK: &str = include_str!("lock.sh");
 /// The app's home.

@@ -39,14 +39,16 @@ pub fn words(service: &Service) -> &'static str {
 }
 
 /// The parts of PM2's program, in an order in which each needs only those before it.
-const PM2_PROGRAM: [&str; 10] = [
+const PM2_PROGRAM: [&str; 12] = [
     include_str!("pm2/protocol.cjs"),
     include_str!("pm2/proc.cjs"),
     include_str!("pm2/http.cjs"),
     include_str!("pm2/define.cjs"),
     include_str!("pm2/workers.cjs"),
+    include_str!("pm2/tools.cjs"),
     include_str!("pm2/baseline.cjs"),
     include_str!("pm2/boot.cjs"),
+    include_str!("pm2/pinned.cjs"),
     include_str!("pm2/activate.cjs"),
     include_str!("pm2/revert.cjs"),
     include_str!("pm2/verbs.cjs"),
@@ -62,12 +64,16 @@ pub fn program(service: &Service) -> String {
 }
 
 fn pack(parts: &[&str]) -> String {
+    let lines = parts.iter().flat_map(|part| part.lines());
+    let kept: Vec<&str> =
+        lines.filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty()).collect();
+    packed(&(kept.join("\n") + "\n"))
+}
+
+/// A text as `unpacked` of lib.sh takes it.
+pub fn packed(text: &str) -> String {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    for line in parts.iter().flat_map(|part| part.lines()) {
-        if !line.trim_start().starts_with("//") && !line.trim().is_empty() {
-            writeln!(gzip, "{line}").expect("memory takes every write");
-        }
-    }
+    gzip.write_all(text.as_bytes()).expect("memory takes every write");
     STANDARD.encode(gzip.finish().expect("memory takes every write"))
 }
 

@@ -1,26 +1,35 @@
 # PM2: JSON and worker-by-worker checks don't belong in sh, so each word is handed to a program that the host's own
 # node runs, with a clean environment: what stands in ours would be copied into the app by PM2.
 # Its standard output is ours (fd 8): lines `note`, `why`, `log`, `fact`, `refuse`, `worker`. See service/mod.rs.
-# Needs BASE T NEW OLD.
+# Needs path.sh; BASE T NEW OLD.
 # shellcheck shell=sh disable=SC2154
+
+TOOLS_CURE='install it on the host; or, where it is on the PATH of your own login, name its directory: path = ["..."] in [ssh] of deploy.toml'
 
 pm2_run() {
   (
     cd "$BASE" || exit 1
     exec env -i "PATH=$PATH" "HOME=$HOME" "USER=$(id -un)" "LOGNAME=$(id -un)" "LANG=${LANG:-C.UTF-8}" \
-      "SHIPIT_BASE=$BASE" "SHIPIT_DIR=$BASE/$T" "SHIPIT_NEW=$NEW" "SHIPIT_OLD=$OLD" SHIPIT_MARK= \
+      "SHIPIT_NODES=$NODE_DIRS" "SHIPIT_LOOKED=$LOOKED" "SHIPIT_BASE=$BASE" "SHIPIT_DIR=$BASE/$T" "SHIPIT_NEW=$NEW" "SHIPIT_OLD=$OLD" SHIPIT_MARK= \
       ${PM2_HOME+"PM2_HOME=$PM2_HOME"} node "$@" >&8 8>&-
   )
 }
 
 service_word() { pm2_run "$BASE/$T/service.cjs" "$@" </dev/null; }
 
+# Whether there is a node; says so where there is none, and where to name it.
+pm2_node() {
+  command -v node >/dev/null 2>&1 && return
+  printf 'refuse there is no node on PATH (%s), nor in %s\t%s\n' "$PATH" "$LOOKED" "$TOOLS_CURE" >&8
+  return 1
+}
+
 service_baseline() {
-  if ! command -v node >/dev/null 2>&1; then
-    printf 'refuse no node on PATH (%s)\tinstall Node.js on the host, or link it into one of these directories\n' "$PATH" >&8
-    return 1
-  fi
-  service_word facts && service_word baseline
+  pm2_node || return
+  service_word facts && service_word baseline && return
+  error=$(node --version 2>&1 </dev/null) && return 1
+  printf 'refuse %s does not run: %s\t%s\n' "$(command -v node)" "$(plain "$error")" "$TOOLS_CURE" >&8
+  return 1
 }
 service_prepare() { service_word prepare; }
 service_boot() { service_word boot; }
@@ -33,5 +42,5 @@ service_log() { service_word log; }
 
 # Without a session there is no directory of ours to put the program in: node reads it from its input.
 service_look() {
-  ! command -v node >/dev/null 2>&1 || unpacked "$PROGRAM" | pm2_run - status "$NAMES"
+  pm2_node && unpacked "$PROGRAM" | pm2_run - status "$NAMES"
 }

@@ -88,6 +88,9 @@ impl Running {
 }
 
 fn push(log: &Mutex<VecDeque<String>>, line: String) {
+    if line.trim().is_empty() {
+        return;
+    }
     let mut log = log.lock().expect("no holder panics");
     if log.len() == TAIL {
         log.pop_front();

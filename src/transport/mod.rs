@@ -14,8 +14,9 @@ use crate::error::Result;
 use crate::remote::Script;
 
 /// What every channel runs: it reads exactly `$1` bytes of script from its standard input; what follows them is for
-/// the script. Constant, so that no value of ours crosses a login shell; exact under sh, bash, fish and tcsh.
-const BOOTSTRAP: &str = r#"eval "$(dd bs=1 count="$1" 2>/dev/null)""#;
+/// the script. Constant, so that no value of ours crosses a login shell; exact under sh, bash, fish and tcsh. The empty
+/// line ends what a login shell's startup file may have printed without one: our first reply begins a line.
+const BOOTSTRAP: &str = r#"echo;eval "$(dd bs=1 count="$1" 2>/dev/null)""#;
 
 /// A connection to one host.
 #[derive(Debug)]

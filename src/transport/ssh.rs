@@ -1,7 +1,7 @@
 //! Over ssh: one master of our own a host, started with the user's ssh config, agent and jump hosts; every script is a
 //! channel of it, spoken to without a child process (native mux), so that a Ctrl-C in the terminal hits only us.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub struct Ssh {
     target: Vec<String>,
     shown: Box<Target>,
     terminal: bool,
+    jump_config: Option<PathBuf>,
     directory: TempDir,
     masters: Mutex<Vec<Arc<Session>>>,
     forwards: Mutex<usize>,
@@ -34,12 +35,14 @@ pub struct Ssh {
 
 impl Ssh {
     pub(super) async fn connect(host: &Host, config: &Config, terminal: bool) -> Result<Ssh> {
+        let directory = control_directory()?;
         let ssh = Ssh {
+            jump_config: jump_config(directory.path(), config, terminal)?,
             host: host.name.clone(),
             target: arguments(host, config),
             shown: Box::new(shown(host, config)),
             terminal,
-            directory: control_directory()?,
+            directory,
             masters: Mutex::default(),
             forwards: Mutex::new(0),
         };
@@ -51,18 +54,9 @@ impl Ssh {
     async fn master(&self) -> Result<Arc<Session>> {
         let number = self.masters.lock().expect("no holder panics").len();
         let (socket, log) = (self.directory.path().join(format!("m{number}")), self.log(number));
-        let mut command = Command::new("ssh");
+        let mut command = self.ssh();
         command.arg("-M").arg("-f").arg("-N").arg("-S").arg(&socket).arg("-E").arg(&log);
-        for option in [
-            "ControlPersist=60",
-            "ServerAliveInterval=5",
-            "ServerAliveCountMax=3",
-            "ConnectTimeout=10",
-            "ClearAllForwardings=yes",
-            "RemoteCommand=none",
-            "PermitLocalCommand=no",
-            "StrictHostKeyChecking=yes",
-        ] {
+        for option in ["ControlPersist=60", "ServerAliveInterval=5", "ServerAliveCountMax=3"] {
             command.arg("-o").arg(option);
         }
         if !self.terminal {
@@ -78,7 +72,7 @@ impl Ssh {
         let ended = tokio::time::timeout(Duration::from_secs(if self.terminal { 300 } else { 45 }), child.wait()).await;
         match ended {
             Ok(Ok(status)) if status.success() => {}
-            _ => return Err(self.refused(number)),
+            _ => return Err(self.refused(number).await),
         }
         let session = Arc::new(Session::resume_mux(socket.into_boxed_path(), Some(log.into_boxed_path())));
         self.masters.lock().expect("no holder panics").push(Arc::clone(&session));
@@ -89,11 +83,43 @@ impl Ssh {
         self.directory.path().join(format!("l{number}"))
     }
 
+    /// ssh with what all its calls have in common; the host comes last.
+    fn ssh(&self) -> Command {
+        let mut command = Command::new("ssh");
+        if let Some(config) = &self.jump_config {
+            command.arg("-F").arg(config);
+        }
+        for option in [
+            "ConnectTimeout=10",
+            "ClearAllForwardings=yes",
+            "RemoteCommand=none",
+            "PermitLocalCommand=no",
+            "StrictHostKeyChecking=yes",
+        ] {
+            command.arg("-o").arg(option);
+        }
+        command
+    }
+
     /// Why ssh did not connect, from its own log.
-    fn refused(&self, number: usize) -> Error {
-        let log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
+    async fn refused(&self, number: usize) -> Error {
+        let mut log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
+        if log.contains("kex_exchange_identification") || log.contains("banner exchange") {
+            log = self.said_on_the_way().await + &log;
+        }
         let (failure, detail) = classify(&log);
         Error::Connect { host: self.host.clone(), failure, detail, target: self.shown.clone() }
+    }
+
+    /// A master hides what the ssh of a host on the way says, so that one is asked again without being a master.
+    async fn said_on_the_way(&self) -> String {
+        let mut command = self.ssh();
+        command.args(["-T", "-o", "BatchMode=yes", "-o", "ControlMaster=no", "-o", "ControlPath=none"]);
+        command.args(&self.target).arg("exit").stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        match tokio::time::timeout(Duration::from_secs(20), command.output()).await {
+            Ok(Ok(output)) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            _ => String::new(),
+        }
     }
 
     pub(super) fn forwards_nothing(&self) -> bool {
@@ -237,6 +263,30 @@ fn arguments(host: &Host, config: &Config) -> Vec<String> {
     }
     arguments.extend(["--".into(), name.clone()]);
     arguments
+}
+
+/// For hosts on the way ssh starts another ssh, which gets its config file but none of its options. So what is said of
+/// keys and trust for all hosts stands in a file, which leads on to the user's own. None without such hosts.
+fn jump_config(directory: &Path, config: &Config, terminal: bool) -> Result<Option<PathBuf>> {
+    if config.proxy_jump.is_none() {
+        return Ok(None);
+    }
+    let mut text = String::from("StrictHostKeyChecking yes\nConnectTimeout 10\n");
+    if let Some(file) = &config.identity_file {
+        text += &format!("IdentityFile \"{file}\"\nIdentitiesOnly yes\n");
+    }
+    if let Some(file) = &config.known_hosts {
+        text += &format!("UserKnownHostsFile \"{file}\"\nGlobalKnownHostsFile /dev/null\n");
+    }
+    if !terminal {
+        text += "BatchMode yes\n";
+    }
+    text += "Include ~/.ssh/config\nInclude /etc/ssh/ssh_config\n";
+    let path = directory.join("config");
+    match std::fs::write(&path, text) {
+        Ok(()) => Ok(Some(path)),
+        Err(source) => Err(Error::File { path, doing: "write", source }),
+    }
 }
 
 /// The host as a user would type it.

@@ -10,6 +10,7 @@ mod hold;
 mod late;
 mod lock;
 mod records;
+mod path;
 mod silent;
 mod space;
 

@@ -60,11 +60,8 @@ function obstacles(def, workers) {
   const cwd = ownName(raw.pm_cwd);
   const script = ownName(raw.pm_exec_path);
   const again = `pm2 delete ${quoted(name)} && pm2 save, then deploy again (nothing answers in between)`;
-  const releases = path.join(BASE, 'releases');
-  if (inside(cwd, releases) || inside(script, releases)) {
-    const pinned = inside(script, releases) ? script : cwd;
-    return [{ what: `PM2's app ${quoted(name)} is tied to ${pinned}: it was not started through ${CURRENT}, no reload moves it to another release`, cure: `${again}; without a gap: deploy under another \`app\` name in cluster mode, then pm2 delete ${quoted(name)} && pm2 save` }];
-  }
+  const pinned = pinnedTo(workers);
+  if (pinned) return moveObstacles(def, workers, pinned);
   if (!inside(cwd, CURRENT) && !(inside(script, CURRENT))) {
     return [{ what: `PM2 already has an app ${quoted(name)} that runs from ${cwd}, which is not ${CURRENT}; it is not touched`, cure: `choose another \`app\` name, or pm2 delete ${quoted(name)}` }];
   }
@@ -80,7 +77,7 @@ function obstacles(def, workers) {
 
 function warnings(def, workers) {
   const wanted = wantedInstances(def.app);
-  if (wanted === workers.length) return [];
+  if (wanted === workers.length || pinnedTo(workers)) return [];
   return [`PM2 runs ${count(workers.length, 'worker')} of ${quoted(def.name)}, the settings say ${wanted}: a reload does not change that; pm2 scale ${quoted(def.name)} ${wanted} && pm2 save does`];
 }
 
@@ -165,7 +162,7 @@ async function baseline() {
     const workers = list.filter(worker => worker.name === name);
     if (!workers.length) return { name, exists: false, workers: [] };
     const app = definitionOf(workers);
-    return { name, exists: true, ours: workers.every(isOurs), app, port: live.port || Number(app.env.PORT) || null, workers: workers.map(snapshot) };
+    return { name, exists: true, ours: workers.every(isOurs), pinned: pinnedTo(workers), app, port: live.port || Number(app.env.PORT) || null, workers: workers.map(snapshot) };
   });
   const first = apps.find(app => app.exists && app.port);
   const port = live.port || (first && first.port);
@@ -195,7 +192,9 @@ async function findings(all, apps, list) {
     const workers = list.filter(worker => worker.name === app.name);
     // Before the release is here, of an ecosystem's apps only the folder they run from can be judged.
     const like = def || { name: app.name, command: true, app: { cwd: ownName(app.app.cwd), exec_mode: String(app.app.exec_mode).replace('_mode', ''), node_args: app.app.node_args, args: app.app.args } };
-    obstacles(like, workers).forEach(({ what, cure }) => refuse(what, cure));
+    const found = obstacles(like, workers).concat(leftOver(app.name, list));
+    found.forEach(({ what, cure }) => refuse(what, cure));
+    if (app.pinned && !found.length) note(`PM2's app ${quoted(app.name)} is tied to ${shownPath(app.pinned)} and has kept that release; this deploy moves it to current without a gap`);
     if (def) warnings(def, workers).forEach(text => fact('warn', text));
   });
   if (service.port) checkPort(service.port, apps.map(app => app.name), list, service.mode === 'cluster' || Boolean(service.ecosystem), refuse);

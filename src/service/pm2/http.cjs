@@ -5,10 +5,16 @@ const MOST_BODY = 4 << 20;
 const ELSEWHERE = 'another process answered';
 
 // Where on this host to find what listens on `port`: the loopback where that is covered, else its own address.
+// Remembered for a moment: on a busy host the kernel's list of sockets takes its time.
+const listening = new Map();
 function hostsFor(port) {
+  const known = listening.get(port);
+  if (known && clock() - known.at < 3000) return known.hosts;
   const hosts = listeners(port).map(socket => address(socket.local.host));
   const wild = !hosts.length || hosts.some(host => /^[0.:]+$/.test(host));
-  return Array.from(new Set((wild ? ['127.0.0.1', '::1'] : []).concat(hosts.filter(host => !/^[0.:]+$/.test(host)))));
+  const found = Array.from(new Set((wild ? ['127.0.0.1', '::1'] : []).concat(hosts.filter(host => !/^[0.:]+$/.test(host)))));
+  if (hosts.length) listening.set(port, { at: clock(), hosts: found });
+  return found;
 }
 
 function connectTo(host, port, ms) {

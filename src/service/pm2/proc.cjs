@@ -111,6 +111,8 @@ function sockets() {
       text = fs.readFileSync(`/proc/net/${file}`, 'utf8');
     } catch (error) {}
     text.split('\n').slice(1).forEach(line => {
+      // Closed ones that only wait (06): a busy host has tens of thousands, and nobody holds them.
+      if (/^ *\d+: \S+ \S+ 06 /.test(line)) return;
       const f = line.trim().split(/\s+/);
       if (f.length < 10) return;
       const end = word => ({ host: word.slice(0, -5), port: parseInt(word.slice(-4), 16) });

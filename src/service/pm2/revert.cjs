@@ -2,7 +2,7 @@
 // not at what was done, so it can be run again, by another process, after a crash; what is right is not touched.
 'use strict';
 
-const sound = (was, app, known) => was && was.status === 'online' && was.steady && was.release === OLD && !was.gone && (!app.asks || known.health === 'ok');
+const sound = (was, app, known) => was && was.status === 'online' && was.steady && was.release === (app.pinned ? app.workers[0].release : OLD) && !was.gone && (!app.asks || known.health === 'ok');
 
 async function remove(workers) {
   const list = await jlist();
@@ -139,7 +139,7 @@ async function revert() {
   const list = workersOf(await jlist());
   if (known.whole) {
     // The baseline names every app of this folder; another one here was started since.
-    const extra = Array.from(new Set(list.filter(isOurs).map(w => w.name))).filter(name => !known.apps.some(app => app.name === name));
+    const extra = Array.from(new Set(list.filter(isOurs).map(w => w.name))).filter(name => !known.apps.some(app => app.name === name || secondName(app.name) === name));
     extra.forEach(name => known.apps.push({ name, exists: false, workers: [] }));
   }
   for (const app of known.apps) {
@@ -148,7 +148,7 @@ async function revert() {
       note(`PM2's app ${quoted(app.name)} runs from elsewhere and was not touched`);
     } else if (app.exists) {
       app.asks = Boolean(known.port && app.port === known.port);
-      await restore(app, workers, context);
+      await (app.pinned ? restorePinned(app, context) : restore(app, workers, context));
     } else if (workers.length && isOurs(workers[0])) {
       await remove(workers);
     }

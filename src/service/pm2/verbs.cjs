@@ -1,13 +1,10 @@
 // The driver's verbs and its end: exit 0 done, 1 failed (with a `why`), 2 stopped because T/stop exists.
 'use strict';
 
-function facts() {
-  fact('node', process.version);
+async function facts() {
   fact('arch', process.arch);
   fact('cores', os.cpus().length);
-  const found = findPm2();
-  if (found) fact('pm2', found.version || 'unknown');
-  else refuse(`no pm2 on PATH (${CLEAN.PATH})`, 'npm install -g pm2');
+  await tools({ loud: true });
 }
 
 // How many workers the session's time limits reckon with; 0: any number.
@@ -39,7 +36,7 @@ async function prepare() {
     if (first) throw new Failure(`${first.what}: ${first.cure}`);
     if (all.service.ecosystem || all.earlier) warnings(def, workers).forEach(note);
     const kept = Object.keys(definitionOf(workers).env).filter(key => !(key in def.app.env) && !(key in CLEAN) && !/^(SHELL|PWD|OLDPWD|SHLVL|TERM|_|MAIL|LS_COLORS|SSH_.*|XDG_.*|NVM_.*|LC_.*|HOSTNAME|npm_.*)$/.test(key));
-    if (kept.length) note(`PM2 keeps variables of ${def.name} that the settings no longer have, until it is deleted: ${kept.slice(0, 8).join(', ')}`);
+    if (kept.length && !pinnedTo(workers)) note(`PM2 keeps variables of ${def.name} that the settings no longer have, until it is deleted: ${kept.slice(0, 8).join(', ')}`);
   }
   writeJson('apps.json', defs);
   note(defs.map(def => `${def.name}: ${def.app.exec_mode}, ${count(wantedInstances(def.app), 'worker')}${def.port ? `, port ${def.port}` : ''}`).join('; '));
@@ -59,6 +56,7 @@ function chosen(list, arg) {
 }
 
 async function status(arg) {
+  await tools({ loud: false });
   const release = NEW || idOfCurrent();
   chosen(workersOf(await jlist()), arg).forEach(worker => {
     const place = worker.pid ? placeOf(worker.pid) : { hidden: 'it has no process' };
@@ -66,7 +64,7 @@ async function status(arg) {
     const proof = place.release ? (ours ? 'proved' : 'contradicted') : `not provable: ${place.hidden || `it works in ${place.elsewhere}`}`;
     const told = {
       name: worker.name, pm_id: worker.id, pid: worker.pid, status: worker.status, release: place.release || null,
-      restarts: worker.restarts, uptime_ms: worker.pid ? Math.max(0, Date.now() - worker.since) : 0, proof,
+      restarts: worker.restarts, pinned: pinnedTo([worker]) && shownPath(pinnedTo([worker])), mode: worker.fork ? 'fork' : 'cluster', uptime_ms: worker.pid ? Math.max(0, Date.now() - worker.since) : 0, proof,
     };
     say('worker', JSON.stringify(told));
   });

@@ -163,8 +163,8 @@ async function prove(name, id, { release, restarts, oldPid, said, port, health }
   const until = clock() + health.within_ms;
   let last = 'it did not come online';
   for (let turn = 0; clock() < until || turn < 2; turn++) {
-    const all = workersOf(await jlist(), name);
-    const worker = all.find(w => w.id === id);
+    const all = workersOf(await jlist());
+    const worker = all.find(w => w.id === id && w.name === name);
     if (!worker) throw new Failure('it is gone from PM2');
     if (restarts !== null && worker.restarts > restarts) throw new Failure(`it ended by itself and was restarted by PM2 (${count(worker.restarts - restarts, 'time')})`);
     if (worker.status === 'errored' || worker.status === 'stopped') throw new Failure(`PM2 calls it ${worker.status}: it ended by itself`);
@@ -191,7 +191,8 @@ async function observe(worker, all, { release, port, health, until, start }) {
   let fault = port ? `no connection to port ${port} was answered by it` : 'it did not come to work in the release';
   let unseen = 0;
   let settled = 0;
-  const crew = all.filter(w => w.pid && w.status === 'online');
+  // In cluster mode another app of the daemon may share the port: its answers are told apart sooner when it is known.
+  const crew = all.filter(w => w.pid && w.status === 'online' && (w.name === worker.name || !(w.fork || worker.fork)));
   do {
     if (start && startOf(worker.pid) !== start) return { fault: 'it ended by itself' };
     const place = placeOf(worker.pid);

@@ -1,4 +1,4 @@
-//! The two login accounts that stand for deploy users. `tests/run` creates them; nothing here does.
+//! The login accounts that stand for deploy users: two alike, and one for each other login shell. `tests/run` creates them; nothing here does.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -15,17 +15,13 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The one that most tests deploy as.
-    pub(crate) fn a() -> Account {
-        Account::named("shipit-a")
-    }
-
     /// Another one of the same group.
     pub(crate) fn b() -> Account {
         Account::named("shipit-b")
     }
 
-    fn named(name: &'static str) -> Account {
+    /// One by its name: those that differ in their login shell.
+    pub(crate) fn named(name: &'static str) -> Account {
         let passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd is readable");
         let line = passwd
             .lines()

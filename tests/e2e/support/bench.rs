@@ -34,6 +34,7 @@ pub(crate) struct Host {
     pub(crate) port: u16,
     /// Where it tells how it is: status 200 and `"ok"`.
     pub(crate) health: &'static str,
+    place: PathBuf,
 }
 
 /// A project with its hosts.
@@ -54,13 +55,24 @@ pub(crate) struct Make {
     proxy: bool,
     without: Vec<&'static str>,
     path: Option<String>,
+    account: &'static str,
+    home: bool,
     sshd: Options,
 }
 
 impl Make {
     /// One host, files only.
     pub(crate) fn files() -> Make {
-        Make { instances: None, hosts: 1, proxy: false, without: Vec::new(), path: None, sshd: Options::default() }
+        Make {
+            instances: None,
+            hosts: 1,
+            proxy: false,
+            without: Vec::new(),
+            path: None,
+            account: "shipit-a",
+            home: false,
+            sshd: Options::default(),
+        }
     }
 
     /// One host with a PM2 that runs the app in this many workers.
@@ -104,6 +116,18 @@ impl Make {
         self
     }
 
+    /// Another account to deploy as.
+    pub(crate) fn account(mut self, name: &'static str) -> Make {
+        self.account = name;
+        self
+    }
+
+    /// A home directory for this test alone: see `Host::home`.
+    pub(crate) fn home(mut self) -> Make {
+        self.home = true;
+        self
+    }
+
     /// The umask of everything that sshd runs.
     pub(crate) fn umask(mut self, umask: &'static str) -> Make {
         self.sshd.umask = Some(umask);
@@ -137,7 +161,7 @@ impl Make {
 
     fn host(&self, area: &Area, identity: &Path, n: usize, port: u16) -> Host {
         let name = char::from(b'a' + n as u8).to_string();
-        let account = Account::a();
+        let account = Account::named(self.account);
         let place = area.dir(&format!("host-{name}"));
         let relative = self.path.as_deref().unwrap_or("srv");
         let (path, dir) = match self.hosts {
@@ -148,17 +172,26 @@ impl Make {
         let pm2 = self.instances.map(|_| Pm2::new(&place.join("pm2"), &account));
         let mut options = self.sshd.clone();
         options.env.extend(pm2.as_ref().map(Pm2::env));
+        if self.home {
+            account.make_dir(&place.join("home"));
+            options.env.push(format!("HOME={}", place.join("home").display()));
+        }
         if self.hosts > 1 || !self.without.is_empty() {
             let mounts = if self.hosts > 1 { vec![(dir.clone(), path.clone())] } else { Vec::new() };
             options.apart = Some(Apart { mounts, without: self.without.clone() });
         }
         let sshd = Sshd::start(&place.join("sshd"), identity, &[&account, &Account::b()], &options);
         let proxy = self.proxy.then(|| Proxy::start(sshd.port));
-        Host { name, account, pm2, proxy, sshd, site: Site::new(&path, &dir), port, health: "/health" }
+        Host { name, account, pm2, proxy, sshd, site: Site::new(&path, &dir), port, health: "/health", place }
     }
 }
 
 impl Host {
+    /// The account's home in a bench that was made with one.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.place.join("home")
+    }
+
     /// The port that a client connects to.
     pub(crate) fn ssh_port(&self) -> u16 {
         self.proxy.as_ref().map_or(self.sshd.port, |proxy| proxy.port)

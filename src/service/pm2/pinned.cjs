@@ -1,0 +1,137 @@
+// Apps that were started inside a release (`cd current && pm2 start`, `__dirname`) instead of through `current`: PM2
+// keeps that path, and no reload moves them. Moves them without a gap, and puts them back as they were.
+//
+// PM2 can't start an app anew beside itself, nor rename it. So a second app of another name takes over: in cluster mode
+// both have the same port from the one daemon. It serves while the first is deleted and started through `current`. Each
+// step leaves somebody who answers, and says by itself, to whoever looks later, how far it went.
+'use strict';
+
+// What PM2 keeps of a release's path; none for an app that goes by `current`.
+function pinnedTo(workers) {
+  const paths = [].concat(...workers.map(({ raw }) => [raw.pm_exec_path, raw.pm_cwd]));
+  return paths.map(ownName).find(file => inside(file, path.join(BASE, 'releases'))) || null;
+}
+
+const secondName = name => `${name}.moving`;
+const shownPath = file => path.relative(BASE, file);
+
+// What keeps a pinned app from being moved: [{what, cure}].
+function moveObstacles(def, workers, pinned) {
+  const { name, app } = def;
+  const what = `PM2's app ${quoted(name)} is tied to ${shownPath(pinned)}: it was not started through current, and no reload moves it to another release`;
+  const again = `pm2 delete ${quoted(name)} && pm2 save, then deploy again (nothing answers in between)`;
+  if (workers.every(worker => !worker.fork) && app.exec_mode === 'cluster') return [];
+  return [{ what: `${what}. Only in cluster mode can another process take over its port without a gap; it runs in ${workers[0].fork ? 'fork' : 'cluster'} mode, the settings say ${app.exec_mode}`, cure: again }];
+}
+
+// What a move leaves when even its recovery was cut off.
+function leftOver(name, list) {
+  if (!list.some(worker => worker.name === secondName(name))) return [];
+  const second = quoted(secondName(name));
+  return [{ what: `PM2 has an app ${second}, which a deploy starts only to move ${quoted(name)}`, cure: `when ${quoted(name)} answers by itself: pm2 delete ${second} && pm2 save` }];
+}
+
+// Deletes workers one by one; the others of their port answer meanwhile.
+async function dismiss(workers) {
+  for (const worker of workers) {
+    const slow = (worker.raw.kill_timeout || 1600) * 2 + 30000;
+    const there = list => workersOf(list, worker.name).some(w => w.id === worker.id);
+    let result = null;
+    for (let turn = 0; ; turn++) {
+      const list = await jlist();
+      if (!there(list)) break;
+      if (turn === 3) throw new Failure(`PM2 did not delete worker ${worker.id} of ${worker.name}: ${result.errors[0] || `exit ${result.code}`}`);
+      if (turn) await sleep(500);
+      result = await act(['delete', unmistakable(list, String(worker.id))], { ms: slow });
+    }
+  }
+}
+
+// Starts an app and proves all of its workers; answers them.
+async function startProved(app, tag, want, wanted) {
+  const { workers, said } = await start(app, tag);
+  if (workers.length !== wanted) throw new Failure(`PM2 started ${count(workers.length, 'worker')} of ${app.name} instead of ${wanted}: ${said.errors[0] || `exit ${said.code}`}`);
+  const proved = [];
+  for (const [i, worker] of workers.entries()) {
+    try {
+      proved.push(await prove(app.name, worker.id, Object.assign({ restarts: 0, oldPid: 0 }, want)));
+    } catch (error) {
+      if (error instanceof Failure) error.message = `${label(worker, i, wanted)} of ${app.name}: ${error.message}`;
+      throw error;
+    }
+  }
+  return proved;
+}
+
+async function movePinned(def, old, look, live) {
+  const { name, app } = def;
+  const wanted = wantedInstances(app);
+  const want = { release: NEW, port: def.port, health: look };
+  const tag = live.workers.length;
+  const second = Object.assign({}, app, { name: secondName(name) });
+  note(`${name} is tied to ${shownPath(pinnedTo(old))}: ${second.name} takes over while it is started anew through current`);
+  try {
+    const taking = await startProved(second, `${tag}-moving`, want, wanted);
+    stopIfAsked();
+    await dismiss(old);
+    stopIfAsked();
+    const proved = await startProved(app, tag, want, wanted);
+    stopIfAsked();
+    await dismiss(taking);
+    proved.forEach((worker, index) => {
+      live.workers.push({ name, id: worker.id, pid: worker.pid, start: worker.start, restarts: worker.restarts, total: wanted, index });
+      tell(worker, index, wanted, NEW, def.port ? (look.path ? 'answers' : 'listens') : '');
+    });
+  } catch (error) {
+    if (error instanceof Failure) {
+      const now = await jlist().then(workersOf).catch(() => []);
+      error.lines = newLogLines(now.filter(w => w.name === second.name || (w.name === name && !pinnedTo([w]))), live.sizes);
+    }
+    throw error;
+  }
+  writeJson('live.json', live);
+  note(`${name} now goes by current`);
+}
+
+// Whether these workers are those of the baseline, or as good.
+function asBefore(workers, app) {
+  return workers.length === app.workers.length && workers.every(worker => {
+    const was = app.workers.find(w => w.id === worker.id) || app.workers[0];
+    if (was.pid === worker.pid && was.start === startOf(worker.pid)) return true;
+    const place = worker.pid ? placeOf(worker.pid) : {};
+    return pinnedTo([worker]) === app.pinned && worker.status === 'online' && place.release === was.release && !place.gone;
+  });
+}
+
+// By state, like all of revert: whoever serves goes on serving until those of before are back and proved.
+async function restorePinned(app, { known, look, failures }) {
+  const port = app.asks && known.health === 'ok' ? app.port : null;
+  const want = () => ({ release: app.workers[0].release, port, health: look });
+  const named = async name => workersOf(await jlist(), name);
+  const second = secondName(app.name);
+  try {
+    const mine = await named(app.name);
+    if (!asBefore(mine, app)) {
+      const covers = (await named(second)).some(worker => worker.status === 'online');
+      if (mine.some(worker => worker.status === 'online') && !covers) {
+        await dismiss(await named(second));
+        await startProved(Object.assign({}, app.app, { name: second }), 'cover', want(), app.workers.length);
+      }
+      await dismiss(mine);
+      const idle = app.workers.every(was => was.status === 'stopped');
+      if (idle) for (const worker of (await start(app.app, 'back')).workers) await stop(worker, app);
+      else await startProved(app.app, 'back', want(), app.workers.length);
+      note(`${app.name} runs again as it was, tied to ${shownPath(app.pinned)}`);
+    }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    if (app.workers.every(was => sound(was, app, known))) failures.push(error.message);
+    else note(`${error.message}; it was not well before either`);
+  }
+  try {
+    await dismiss(await named(second));
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    failures.push(error.message);
+  }
+}
