@@ -4,6 +4,7 @@
 mod build;
 mod cleanup;
 mod deploy;
+mod init;
 mod look;
 mod recover;
 mod releases;
@@ -32,6 +33,7 @@ use crate::text::age;
 pub async fn run(cli: Cli) -> Result<u8> {
     let global = cli.global;
     match cli.verb {
+        Verb::Init(args) => init::run(&global, args),
         Verb::Deploy(args) => deploy::run(&global, args).await,
         Verb::Rollback(args) => rollback::run(&global, args).await,
         Verb::Releases(place) => releases::run(&global, place).await,
