@@ -19,7 +19,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::cli::{Cli, Global, Hosts, Verb};
-use crate::config::{self, Config};
+use crate::config::{self, Address, Config};
 use crate::engine::{self, Cancel, Outcome, Request, Wanted};
 use crate::error::{Error, Result, unknown_word};
 use crate::event::{EventKind, Events};
@@ -54,6 +54,7 @@ fn load(global: &Global, stage: Option<&str>, hosts: &Hosts) -> Result<Config> {
     let here = std::env::current_dir().map_err(|source| Error::File { path: ".".into(), doing: "list", source })?;
     let file = config::find(global.config.as_deref(), &here)?;
     let mut config = Config::load(&file, stage, &env)?;
+    ssh_of_environment(&mut config, &env)?;
     if !hosts.only.is_empty() {
         let known: Vec<String> = config.hosts.iter().map(|host| host.name.clone()).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -65,6 +66,28 @@ fn load(global: &Global, stage: Option<&str>, hosts: &Hosts) -> Result<Config> {
         config.hosts.retain(|host| hosts.only.contains(&host.name));
     }
     Ok(config)
+}
+
+/// Key and host keys that a CI job was given for this run, before those of the config. A variable for host keys that is
+/// set but empty says that there are none: better refused here than after a build.
+fn ssh_of_environment(config: &mut Config, env: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+    if let Some(file) = env("SHIPIT_IDENTITY_FILE").filter(|file| !file.is_empty()) {
+        config.ssh.identity_file = Some(file);
+    }
+    let Some(file) = env("SHIPIT_KNOWN_HOSTS") else { return Ok(()) };
+    if !file.is_empty() {
+        config.ssh.known_hosts = Some(file);
+        return Ok(());
+    }
+    let remote = config.hosts.iter().find(|host| host.address != Address::Local);
+    match remote {
+        Some(host) if config.ssh.known_hosts.is_none() => Err(Error::Usage {
+            what: format!("nothing says which key {} has, so another machine could take its place", host.name),
+            hint: "put the output of `ssh-keyscan SERVER`, compared with the server's own keys, into known-hosts"
+                .into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn mask(config: &Config) -> Mask {

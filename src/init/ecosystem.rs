@@ -77,7 +77,7 @@ impl Ecosystem {
 fn run(file: &Path, folder: &Path) -> Result<Value, String> {
     let file = std::path::absolute(file).unwrap_or_else(|_| PathBuf::from(file));
     let mut command = Command::new("node");
-    // An entry of its own: with `-e`, node's argv has no place for a script.
+    // With `-e` the first word after the code stands where a script's name would.
     command.args(["-e", READER, "reader"]).arg(file).current_dir(folder);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|_| "there is no node on the PATH to run it".to_owned())?;

@@ -41,7 +41,7 @@ pub(super) fn look(folder: &Path, package: &Package) -> Option<Shape> {
     let pages = ["pages", "src/pages"].into_iter().find(|inner| folder.join(inner).is_dir());
     let base = setting(&config, "basePath").unwrap_or_default();
     let health = health(folder, app, pages).map(|route| format!("{base}{route}"));
-    let (language, typed) = if folder.join("tsconfig.json").is_file() { ("ts", true) } else { ("js", false) };
+    let language = if folder.join("tsconfig.json").is_file() { "ts" } else { "js" };
     let route = match (app, pages) {
         (Some(app), _) => Some((format!("{app}/api/health/route.{language}"), true)),
         (None, Some(pages)) => Some((format!("{pages}/api/health.{language}"), false)),
@@ -56,13 +56,13 @@ pub(super) fn look(folder: &Path, package: &Package) -> Option<Shape> {
         ));
     }
     let router = match (app, pages) {
-        (Some(_), _) => ", App Router",
-        (None, Some(_)) => ", Pages Router",
+        (Some(_), _) => " with the App Router",
+        (None, Some(_)) => " with the Pages Router",
         (None, None) => "",
     };
     let health = health.or_else(|| front(folder, app, pages).map(|()| if base.is_empty() { "/".into() } else { base }));
     Some(Shape {
-        what: format!("Next.js{router}{}", if typed { ", TypeScript" } else { "" }),
+        what: format!("Next.js{router}"),
         preset: "next",
         built: Built::By("next build"),
         runs: Some(Runs { script: None, port: 3000, instances: 2, env: Vec::new(), max_memory: None }),

@@ -7,7 +7,7 @@ use super::files::{Package, first};
 use super::manager::Manager;
 use super::{astro, next, node, site, workspace};
 use crate::error::{Error, Finding, Result};
-use crate::text::{clean, list};
+use crate::text::clean;
 
 /// An app and how it is deployed.
 #[derive(Clone, Debug)]
@@ -212,11 +212,8 @@ impl Project {
 
     /// What it is, in one line for people.
     pub fn describe(&self) -> String {
-        let mut parts = vec![self.shape.what.clone()];
-        parts.extend(self.manager.as_ref().map(|manager| manager.program().to_owned()));
-        if self.workspace {
-            parts.push("a workspace".into());
-        }
-        list(&parts)
+        let tool = self.manager.as_ref().map_or(String::new(), |manager| format!(", {}", manager.program()));
+        let workspace = if self.workspace { ", in a workspace" } else { "" };
+        format!("{}{tool}{workspace}", self.shape.what)
     }
 }

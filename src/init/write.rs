@@ -71,6 +71,9 @@ pub fn deploy_toml(project: &Project, answers: &Answers) -> String {
     if let Some(runs) = &shape.runs {
         service(&mut file, project, runs, answers);
         health(&mut file, answers.health.as_ref().or(shape.health.as_ref()));
+    } else {
+        file.line("");
+        file.line("# Files only: the folder of the web server is `current` in the path below.");
     }
     for stage in &answers.stages {
         file.table(&format!("stages.{}", bare(&stage.name)));

@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod action;
 mod bad;
 mod bench_itself;
 mod first;
 mod hostile;
 mod hosts;
+mod init;
 mod killed;
 mod lock;
 mod mistakes;

@@ -11,7 +11,7 @@ use super::support::process::eventually;
 use super::support::{Bench, Live, Make};
 
 /// The example's sources, without what tools made of them.
-fn copy_example(to: &Path) {
+pub(super) fn copy_example(to: &Path) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/next-pm2");
     let made = ["node_modules", ".next"];
     for entry in walkdir::WalkDir::new(&from).into_iter().filter_entry(|e| !made.iter().any(|m| e.file_name() == *m)) {
@@ -104,7 +104,7 @@ fn the_next_example_goes_live_is_replaced_and_comes_back() {
 }
 
 /// The same app as `apps/web` of a pnpm workspace, with a package of the workspace in it.
-fn write_workspace(root: &Path) -> PathBuf {
+pub(super) fn write_workspace(root: &Path) -> PathBuf {
     let web = root.join("apps/web");
     copy_example(&web);
     for made_for_npm in ["package-lock.json", "deploy.toml"] {
