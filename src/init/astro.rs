@@ -15,7 +15,7 @@ pub(super) fn look(folder: &Path, package: &Package) -> Option<Shape> {
     let mut shape = Shape {
         what: "Astro, static".into(),
         preset: "astro",
-        output: Some(output.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "dist".into())),
+        output: output.filter(|dir| !dir.is_empty() && dir != "dist"),
         built: Built::By("astro build"),
         ..Shape::default()
     };

@@ -70,7 +70,6 @@ fn shape(folder: &Path, package: &Package, entry: &str) -> Shape {
     Shape {
         what: format!("Node, {entry}"),
         preset: "node",
-        output: Some(".".into()),
         exclude: vec!["deploy.toml", ".github", ".gitignore"],
         built,
         runs: Some(Runs {
@@ -81,8 +80,8 @@ fn shape(folder: &Path, package: &Package, entry: &str) -> Shape {
             max_memory: None,
         }),
         health,
-        route: None,
         missing,
+        ..Shape::default()
     }
 }
 

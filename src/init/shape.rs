@@ -89,9 +89,10 @@ pub(super) enum Built {
     Lean,
 }
 
-/// The repository's root above `folder`, or `folder` itself.
+/// How far up a project reaches from `folder`: the repository's root, else that of a workspace, else `folder` itself.
 pub fn top(folder: &Path) -> &Path {
-    folder.ancestors().find(|above| above.join(".git").exists()).unwrap_or(folder)
+    let repository = folder.ancestors().find(|above| above.join(".git").exists());
+    repository.or_else(|| workspace::root_of(folder, Path::new("/"))).unwrap_or(folder)
 }
 
 /// The folders below `here` that hold an app, where `here` is the root of a workspace; `""` for `here` itself.

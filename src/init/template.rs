@@ -111,7 +111,7 @@ impl Templates<'_> {
 fn preset_script(preset: &str) -> Option<&'static str> {
     match preset {
         "next" => Some("server.js"),
-        "astro" => Some("server/entry.mjs"),
+        "astro" => Some("dist/server/entry.mjs"),
         _ => None,
     }
 }

@@ -161,7 +161,7 @@ fn astro_static_and_server() {
     let package = r#"{ "name": "site", "scripts": { "build": "astro build" }, "dependencies": { "astro": "5", "@astrojs/node": "9" } }"#;
     let site = found(&[("package.json", package), ("astro.config.mjs", "export default defineConfig({});")]);
     assert!(site.shape.runs.is_none());
-    assert_eq!((site.shape.preset, site.shape.output.as_deref()), ("astro", Some("dist")));
+    assert_eq!((site.shape.preset, site.shape.output.as_deref()), ("astro", None));
     let server =
         "export default defineConfig({ output: 'server', outDir: './build', adapter: node({ mode: 'standalone' }) });";
     let server = found(&[("package.json", package), ("astro.config.mjs", server), ("src/pages/index.astro", "<p/>")]);

@@ -111,7 +111,12 @@ impl Job {
             fs::write(&script, &step.run).unwrap();
             let mut command = Command::new("bash");
             command.args(["--noprofile", "--norc", "-e", "-o", "pipefail"]).arg(&script);
-            command.env_clear().envs([("PATH", &*self.path), ("HOME", "/nowhere"), ("LANG", "C.UTF-8"), ("CI", "true")]);
+            command.env_clear().envs([
+                ("PATH", &*self.path),
+                ("HOME", "/nowhere"),
+                ("LANG", "C.UTF-8"),
+                ("CI", "true"),
+            ]);
             command.env("GITHUB_ACTIONS", "true").env("GITHUB_ACTION_PATH", env!("CARGO_MANIFEST_DIR"));
             command.env("GITHUB_SERVER_URL", &self.server).env("RUNNER_TEMP", &self.temp);
             for file in ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ENV", "GITHUB_PATH"] {
@@ -194,7 +199,9 @@ fn a_cancelled_job_reaches_shipit_and_leaves_no_key() {
     for which in [Signal::Int, Signal::Term] {
         let _ = fs::remove_file(&began);
         let ended = job.run(|pid| {
-            eventually("the build runs", Duration::from_secs(60), || began.exists().then_some(()).ok_or("not yet".into()));
+            eventually("the build runs", Duration::from_secs(60), || {
+                began.exists().then_some(()).ok_or("not yet".into())
+            });
             assert!(signal(pid, which));
         });
         ended.expect(130, &["cancelled"]);
@@ -262,7 +269,9 @@ fn the_binary_of_a_release_is_checked_before_it_is_used() {
     let asset = area.path().join("asset.tar.gz");
     assert!(Command::new("tar").arg("-czf").arg(&asset).arg("-C").arg(&made).arg("shipit").status().unwrap().success());
     let sum = Command::new("sha256sum").arg(&asset).output().unwrap().stdout;
-    let place = |version: &str| format!("/o/shipit/releases/download/v{version}/shipit-linux-{}.tar.gz", std::env::consts::ARCH);
+    let place = |version: &str| {
+        format!("/o/shipit/releases/download/v{version}/shipit-linux-{}.tar.gz", std::env::consts::ARCH)
+    };
     let bytes = fs::read(&asset).unwrap();
     let server = serve(BTreeMap::from([
         (place("9.9.9"), bytes.clone()),

@@ -148,11 +148,8 @@ fn the_quick_start_of_the_readme_ends_in_a_live_release() {
     let pm2 = Pm2::new(&area.path().join("pm2"), &a);
     let srv = area.dir("srv");
     let mounts = vec![(passwd(&area, "passwd-there", &line), "/etc/passwd".into()), (srv.clone(), "/srv".into())];
-    let options = Options {
-        env: vec![pm2.env()],
-        apart: Some(Apart { mounts, without: Vec::new() }),
-        ..Options::default()
-    };
+    let options =
+        Options { env: vec![pm2.env()], apart: Some(Apart { mounts, without: Vec::new() }), ..Options::default() };
     let sshd = Sshd::start(&area.path().join("sshd"), &identity, &[&deploy, &root], &options);
 
     // Here: the user's own ssh config says where the server is. ssh takes its home from the list of accounts.

@@ -24,7 +24,7 @@ use crate::text::clean;
 struct Told {
     wrote: Vec<String>,
     left: Vec<String>,
-    /// What is missing, with its cure.
+    /// What the user should know, with what to do about it.
     notes: Vec<(String, String)>,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn run(global: &Global, args: InitArgs) -> Result<u8> {
         eprintln!("{} in {}", project.describe(), project.folder.display());
     }
     let answers = if exists { known(&file)? } else { answer(&mut project, &args, asks, &mut told)? };
-    let wants = wants(&project, &args, asks)?;
+    let wants = wants(&project, &here, &args, asks)?;
     let answers = settle(&project, answers, &wants, exists, &mut told)?;
 
     if exists {
@@ -61,12 +61,8 @@ pub(super) fn run(global: &Global, args: InitArgs) -> Result<u8> {
         put(&file, &init::deploy_toml(&project, &answers), &cwd, &mut told)?;
     }
     beside(&project, &answers, &wants, &here, &cwd, &mut told)?;
-    for finding in &project.shape.missing {
-        // What was just added is no longer missing.
-        if !(wants.health && finding.cure.contains("--health")) {
-            told.note(&finding.what, &finding.cure);
-        }
-    }
+    // What was just added is no longer missing.
+    project.shape.missing.retain(|finding| !(wants.health && finding.cure.contains("--health")));
     tell(global, &project, &answers, &told);
     Ok(0)
 }
@@ -97,13 +93,13 @@ struct Wants {
     health: bool,
 }
 
-fn wants(project: &Project, args: &InitArgs, asks: bool) -> Result<Wants> {
+fn wants(project: &Project, here: &Path, args: &InitArgs, asks: bool) -> Result<Wants> {
     let route = project.shape.route.is_some();
     let mut wants = Wants { github: args.github, ecosystem: args.ecosystem, health: args.health };
     if asks && route && !wants.health {
         wants.health = agreed("add a health route at /api/health?", true)?;
     }
-    let top = init::top(&project.folder);
+    let top = init::top(here);
     let on_github = top.join(".github").is_dir()
         || fs::read_to_string(top.join(".git/config")).is_ok_and(|text| text.contains("github.com"));
     if asks && on_github && !wants.github && !top.join(".github/workflows/deploy.yml").exists() {
@@ -207,11 +203,13 @@ fn tell(global: &Global, project: &Project, answers: &Answers, told: &Told) {
     let stage = answers.stages.first().map_or("production", |stage| stage.name.as_str());
     let config = global.config.as_ref().map_or(String::new(), |file| format!(" -c {}", file.display()));
     let next = format!("shipit deploy {stage}{config}");
+    let missing = project.shape.missing.iter().map(|finding| (&finding.what, &finding.cure));
     if global.json {
-        let missing: Vec<_> = told.notes.iter().map(|(what, cure)| json!({"what": what, "cure": cure})).collect();
+        let pair = |(what, cure): (&String, &String)| json!({"what": what, "cure": cure});
+        let notes: Vec<_> = told.notes.iter().map(|(what, cure)| pair((what, cure))).collect();
         let value = json!({
-            "project": project.describe(), "preset": project.shape.preset, "app": answers.app,
-            "wrote": told.wrote, "left": told.left, "missing": missing, "next": next,
+            "project": project.describe(), "preset": project.shape.preset, "app": answers.app, "wrote": told.wrote,
+            "left": told.left, "missing": missing.map(pair).collect::<Vec<_>>(), "notes": notes, "next": next,
         });
         print(&format!("{value}\n"));
         return;
@@ -226,8 +224,9 @@ fn tell(global: &Global, project: &Project, answers: &Answers, told: &Told) {
     for file in &told.left {
         text.push_str(&format!("left as it is: {file}, which exists already\n"));
     }
-    for (what, cure) in &told.notes {
-        text.push_str(&format!("missing: {}\n", clean(what, 300)));
+    let missing = missing.map(|(what, cure)| ("missing", what, cure));
+    for (word, what, cure) in missing.chain(told.notes.iter().map(|(what, cure)| ("note", what, cure))) {
+        text.push_str(&format!("{word}: {}\n", clean(what, 300)));
         if !cure.is_empty() {
             text.push_str(&format!("  cure: {}\n", clean(cure, 300)));
         }
