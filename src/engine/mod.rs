@@ -5,15 +5,15 @@ mod here; // the build, git, who we are
 mod host; // one host: connection, session, side channels
 mod http; // one look at a service
 mod outcome; // exit code, state of production, what to do next
-mod preflight; // facts against needs
-mod receive; // packing and sending
+mod findings; // facts against needs
+mod parcel; // packing and sending
+mod release; // the release that a run makes live
 mod run; // the order of things
 mod scripts; // scripts and their variables
 mod session; // words and answers
-mod steps; // what each step does
+mod steps; // what each step does, one file a step
 mod takeback; // the way back
 mod target; // which release a rollback makes live
-mod verify; // the proof from outside
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub async fn build_and_package(config: &Config, events: &Events) -> Result<Arc<A
 
 /// What would stop a run on a host, as far as its facts alone tell.
 pub fn findings(host: &Host, config: &Config, facts: &Facts) -> Vec<Finding> {
-    preflight::findings(host, config, facts, None)
+    findings::findings(host, config, facts, None)
 }
 
 /// A token of 16 hex digits that no other session has.

@@ -1,5 +1,5 @@
 //! A run: the plan's steps in order over all hosts, then either the end or the way back. What one host does is in
-//! host.rs; what a step does on it is in steps.rs; this file is the order of things.
+//! host.rs; what a step does on it is in steps/; this file is the order of things.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use super::cancel::Cancel;
 use super::here::{self, Origin};
 use super::host::{HostRun, Phase};
 use super::outcome::{Outcome, judge};
-use super::receive::Parcel;
+use super::parcel::Parcel;
+use super::release::{self, Release};
 use super::scripts::Home;
 use super::target::{self, Wanted};
 use super::{steps, takeback};
 use crate::artifact::Artifact;
-use crate::config::{Config, Health, Service, Shared};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events, StepOutcome};
 use crate::plan::{Plan, Step, Verb};
-use crate::release::ReleaseId;
 
 /// What a run is told beside its plan.
 pub struct Request {
@@ -36,16 +36,6 @@ pub struct Request {
     pub keep: usize,
     /// Whether ssh may ask.
     pub terminal: bool,
-}
-
-/// The release that a run makes live, and how it is run.
-pub(super) struct Release {
-    pub(super) id: ReleaseId,
-    pub(super) app_dir: String,
-    pub(super) service: Service,
-    pub(super) health: Health,
-    pub(super) shared: Shared,
-    pub(super) settings: String,
 }
 
 /// A run in progress.
@@ -219,7 +209,7 @@ impl Run {
     /// After preflight the release of this run is decided.
     fn prepare_release(&mut self) -> Result<()> {
         match self.request.plan.verb {
-            Verb::Deploy => steps::new_release(self),
+            Verb::Deploy => release::new_release(self),
             Verb::Rollback => {
                 let facts: Vec<_> = self.hosts.iter().map(|host| (host.host.name.as_str(), &host.facts)).collect();
                 let wanted = self.request.wanted.clone().unwrap_or(Wanted::Back(1));
@@ -229,7 +219,7 @@ impl Run {
                     why: format!("{id} has no record, so how it was run is not known"),
                     hint: "deploy its commit again".into(),
                 })?;
-                steps::earlier_release(self, id, record)
+                release::earlier_release(self, id, record)
             }
             Verb::Cleanup | Verb::Recover => Ok(()),
         }

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::host::{Begun, HostRun, Phase, goodbye};
 use super::outcome::Ending;
-use super::run::{Release, Run};
+use super::release::Release;
+use super::run::Run;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, HostState};
 use crate::release::State;

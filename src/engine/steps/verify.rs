@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::host::HostRun;
-use super::http::{Look, until_healthy};
-use super::run::Release;
 use crate::config::{From, Health};
+use crate::engine::host::HostRun;
+use crate::engine::http::{Look, until_healthy};
+use crate::engine::release::Release;
+use crate::engine::run::Context;
 use crate::error::{Error, Result};
 use crate::event::EventKind;
 use crate::text::duration;
@@ -22,8 +23,19 @@ struct View {
     forwarded: bool,
 }
 
+/// Health from here, and no worker that restarts meanwhile.
+pub(in crate::engine) async fn verify(context: &Context<'_>, host: &mut HostRun) -> Result<String> {
+    let looked = look(host, context.release()).await;
+    if looked.is_err()
+        && let Ok(said) = host.side(&host.home.side("log", ""), "verify", Duration::from_secs(15), None).await
+    {
+        host.tell_log("the last lines of the log", said.log);
+    }
+    looked
+}
+
 /// Looks until all is well, then goes on looking for the soak. What was seen, in a few words.
-pub(super) async fn verify(host: &HostRun, release: &Release) -> Result<String> {
+async fn look(host: &HostRun, release: &Release) -> Result<String> {
     let health = &release.health;
     let views = views(host, release).await?;
     let blocked = || host.transport.as_ref().is_some_and(Transport::forwards_nothing);

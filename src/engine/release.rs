@@ -1,0 +1,107 @@
+//! The release that a run makes live: a new one with its record, or an earlier one as its record tells.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use super::parcel::Parcel;
+use super::run::{Run, random};
+use crate::config::{Health, Service, Shared};
+use crate::error::{Error, Result};
+use crate::event::EventKind;
+use crate::release::{ReleaseId, State};
+use crate::remote::Record;
+use crate::service;
+
+/// The release that a run makes live, and how it is run.
+pub(super) struct Release {
+    pub(super) id: ReleaseId,
+    pub(super) app_dir: String,
+    pub(super) service: Service,
+    pub(super) health: Health,
+    pub(super) shared: Shared,
+    pub(super) settings: String,
+}
+
+/// Makes the new release: its id, its record, its parcel.
+pub(super) fn new_release(run: &mut Run) -> Result<()> {
+    let artifact = run.artifact.clone().expect("package comes before preflight in every deploy");
+    let config = &run.request.config;
+    let now = Utc::now();
+    let newest = run.hosts.iter().filter_map(|host| host.facts.newest()).max();
+    let id = ReleaseId::new(&config.release.prefix, now, newest, random() as u32);
+    let mut service = config.service.clone();
+    if let (crate::config::Service::Pm2(pm2), Some(script)) = (&mut service, &artifact.script)
+        && pm2.script.is_none()
+        && pm2.ecosystem.is_none()
+    {
+        pm2.script = Some(script.clone());
+    }
+    let record = Record {
+        id: id.clone(),
+        at: now,
+        who: run.origin.who.clone(),
+        commit: run.origin.commit.clone(),
+        branch: run.origin.branch.clone(),
+        artifact: artifact.hash.clone(),
+        files: artifact.files() as u64,
+        bytes: artifact.bytes(),
+        app_dir: artifact.app_dir.clone(),
+        shared: config.shared.clone(),
+        service: service.clone(),
+        health: config.health.clone(),
+        previous: String::new(),
+        state: State::Unproven,
+        why: String::new(),
+    };
+    let marker = serde_json::json!({ "id": id, "commit": run.origin.commit, "artifact": artifact.hash }).to_string();
+    let mtime = u64::try_from(id.time().timestamp()).unwrap_or_default();
+    run.parcel = Some(Arc::new(Parcel::new(
+        Arc::clone(&artifact),
+        record.render(),
+        marker + "\n",
+        config.release.access.modes(),
+        mtime,
+    )));
+    let settings = service::settings(&service, &config.health, &artifact.app_dir);
+    decide(
+        run,
+        Release {
+            id,
+            app_dir: artifact.app_dir.clone(),
+            service,
+            health: run.request.config.health.clone(),
+            shared: run.request.config.shared.clone(),
+            settings,
+        },
+    );
+    Ok(())
+}
+
+/// Makes an earlier release this run's, with the service and health settings of its own time.
+pub(super) fn earlier_release(run: &mut Run, id: ReleaseId, record: Record) -> Result<()> {
+    if std::mem::discriminant(&record.service) != std::mem::discriminant(&run.request.config.service) {
+        return Err(Error::NoTarget {
+            why: format!("{id} was run by another service than deploy.toml names now"),
+            hint: "put the [service] table of that time back, or deploy its commit".into(),
+        });
+    }
+    let settings = service::settings(&record.service, &record.health, &record.app_dir);
+    decide(
+        run,
+        Release {
+            id,
+            app_dir: record.app_dir,
+            service: record.service,
+            health: record.health,
+            shared: record.shared,
+            settings,
+        },
+    );
+    Ok(())
+}
+
+fn decide(run: &mut Run, release: Release) {
+    run.events.send(EventKind::Release { release: release.id.to_string() });
+    run.release = Some(release);
+}

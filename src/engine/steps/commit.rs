@@ -1,0 +1,61 @@
+//! The point of no return, on all hosts at once.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::engine::host::{HostRun, Phase};
+use crate::engine::run::{Run, told};
+use crate::error::{Error, Result};
+use crate::event::EventKind;
+use crate::plan::Step;
+use crate::remote::Reply;
+
+/// How long a commit's answer may take: one rename.
+const COMMIT_LIMIT: Duration = Duration::from_secs(10);
+/// How long what follows a commit may take: the record, and the service's own list.
+const RECORD_LIMIT: Duration = Duration::from_secs(150);
+
+/// Every host must be heard and held; then every host is told. A host whose answer is lost is asked again later.
+pub(in crate::engine) async fn commit(run: &mut Run) -> Result<()> {
+    let heard = join_all(run.hosts.iter_mut().map(async |host| match &mut host.session {
+        Some(session) if host.phase == Phase::Held => session.held_within(Duration::from_secs(3)).await,
+        _ => false,
+    }))
+    .await;
+    if let Some((host, _)) = run.hosts.iter_mut().zip(heard).find(|(_, heard)| !heard) {
+        host.phase = Phase::Lost;
+        let error = host.lost("commit");
+        host.events.send(EventKind::StepFailed { step: "commit", message: error.to_string(), seconds: 0.0 });
+        return Err(error);
+    }
+    // All at once, whatever `parallel` says: the shorter the time in which only some have it, the better.
+    let all = join_all(run.hosts.iter_mut().map(async |host| {
+        let events = host.events.clone();
+        told(&events, Step::Commit, &None, commit_one(host)).await
+    }));
+    all.await.into_iter().collect()
+}
+
+async fn commit_one(host: &mut HostRun) -> Result<String> {
+    host.phase = Phase::Committing;
+    match host.ask("commit", COMMIT_LIMIT, "commit").await? {
+        Reply::Committed => host.phase = Phase::Committed,
+        Reply::Reverted(why) => {
+            host.phase = Phase::Reverted;
+            return Err(host.failed("commit", why));
+        }
+        Reply::Stuck(why) => {
+            host.phase = Phase::Stuck(why.clone());
+            return Err(host.failed("commit", why));
+        }
+        other => return Err(Error::Protocol { host: host.host.name.clone(), detail: format!("{other:?} to commit") }),
+    }
+    // Committed is committed: that its record comes late is no failure.
+    if let Some(session) = &mut host.session
+        && !matches!(session.answer(RECORD_LIMIT, &host.events, "commit").await, Some(Reply::Recorded))
+    {
+        host.events.warn("the release is live, but its record could not be finished; the next run does it");
+    }
+    Ok(String::new())
+}
