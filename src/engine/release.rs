@@ -31,11 +31,11 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
     let newest = run.hosts.iter().filter_map(|host| host.facts.newest()).max();
     let id = ReleaseId::new(&config.release.prefix, now, newest, random() as u32);
     let mut service = config.service.clone();
-    if let (crate::config::Service::Pm2(pm2), Some(script)) = (&mut service, &artifact.script)
-        && pm2.script.is_none()
+    if let crate::config::Service::Pm2(pm2) = &mut service
         && pm2.ecosystem.is_none()
     {
-        pm2.script = Some(script.clone());
+        pm2.script = pm2.script.take().or_else(|| artifact.script.clone());
+        pm2.preset_env = artifact.env.clone();
     }
     let record = Record {
         id: id.clone(),

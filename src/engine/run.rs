@@ -260,8 +260,8 @@ pub(super) async fn build_and_package(config: &Config, plan: &Plan, events: &Eve
     .await?;
     let mut made = None;
     told(events, Step::Package, &None, async {
-        let (build, shared) = (build.clone(), config.shared.clone());
-        let collected = tokio::task::spawn_blocking(move || Artifact::collect(&build, &shared)).await;
+        let (build, shared, service) = (build.clone(), config.shared.clone(), config.service.clone());
+        let collected = tokio::task::spawn_blocking(move || Artifact::collect(&build, &shared, &service)).await;
         let artifact = collected.expect("collecting does not panic and is never aborted")?;
         for warning in &artifact.warnings {
             events.warn(warning.clone());

@@ -35,9 +35,7 @@ pub(super) fn look(folder: &Path, package: &Package) -> Option<Shape> {
             "set mode: 'standalone' in the Astro config, or deploy the server that uses it with the preset node",
         ));
     }
-    // Without a host Astro listens on every address, or on IPv6 alone where `localhost` is that.
-    let env = vec![("HOST", "127.0.0.1")];
-    shape.runs = Some(Runs { script: None, port: 4321, instances: 2, env, max_memory: None });
+    shape.runs = Some(Runs { script: None, port: 4321, instances: 2, max_memory: None });
     let pages = folder.join("src/pages");
     let routed = super::next::ROUTES
         .into_iter()

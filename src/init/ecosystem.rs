@@ -152,7 +152,6 @@ fn parse(file: &str, value: &Value) -> Ecosystem {
             script: Some(script.trim_start_matches("./").to_owned()),
             port: port.unwrap_or(3000),
             instances,
-            env: Vec::new(),
             max_memory: said("max_memory_restart"),
         }),
         env,

@@ -65,7 +65,7 @@ pub(super) fn look(folder: &Path, package: &Package) -> Option<Shape> {
         what: format!("Next.js{router}"),
         preset: "next",
         built: Built::By("next build"),
-        runs: Some(Runs { script: None, port: 3000, instances: 2, env: Vec::new(), max_memory: None }),
+        runs: Some(Runs { script: None, port: 3000, instances: 2, max_memory: None }),
         health,
         route,
         missing,

@@ -76,7 +76,6 @@ fn shape(folder: &Path, package: &Package, entry: &str) -> Shape {
             script: Some(entry.to_owned()),
             port: port(&source).unwrap_or(3000),
             instances: 1,
-            env: Vec::new(),
             max_memory: None,
         }),
         health,

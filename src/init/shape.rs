@@ -60,8 +60,6 @@ pub struct Runs {
     pub port: u16,
     /// `service.pm2.instances`; 0 is "max".
     pub instances: u32,
-    /// `service.pm2.env`
-    pub env: Vec<(&'static str, &'static str)>,
     /// `service.pm2.max_memory`
     pub max_memory: Option<String>,
 }

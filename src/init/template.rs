@@ -84,14 +84,13 @@ impl Templates<'_> {
             n => n.to_string(),
         };
         let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
-        let env: String = runs.env.iter().map(|(name, value)| format!(", {name}: {}", quoted(value))).collect();
         let port = runs.port.to_string();
         let words = [
             ("NAME", quoted(&self.answers.app)),
             ("SCRIPT", quoted(script)),
             ("INSTANCES", instances),
             ("PORT", port),
-            ("ENV", env),
+            ("ENV", if self.project.shape.preset == "astro" { ", HOST: '127.0.0.1'".into() } else { String::new() }),
         ];
         let words = words.each_ref().map(|(name, value)| (*name, value.as_str()));
         Ok(Beside { path: "ecosystem.config.cjs".into(), text: fill(ECOSYSTEM, &words, &[]) })

@@ -166,7 +166,7 @@ fn astro_static_and_server() {
         "export default defineConfig({ output: 'server', outDir: './build', adapter: node({ mode: 'standalone' }) });";
     let server = found(&[("package.json", package), ("astro.config.mjs", server), ("src/pages/index.astro", "<p/>")]);
     assert_eq!(server.shape.output.as_deref(), Some("build"));
-    assert_eq!(server.shape.runs.as_ref().unwrap().env, [("HOST", "127.0.0.1")]);
+    config(&server, &answers());
     assert_eq!(server.shape.health.as_deref(), Some("/"));
     assert!(server.shape.missing.is_empty());
     let middleware = "export default { adapter: node({ mode: 'middleware' }) }";

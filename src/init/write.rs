@@ -109,11 +109,6 @@ fn service(file: &mut File, project: &Project, runs: &super::Runs, answers: &Ans
         if let Some(memory) = &runs.max_memory {
             file.key("max_memory", memory);
         }
-        if !runs.env.is_empty() {
-            let pairs: Vec<String> =
-                runs.env.iter().map(|(name, value)| format!("{name} = {}", quoted(value))).collect();
-            file.line(&format!("env = {{ {} }}", pairs.join(", ")));
-        }
     }
     if answers.env_file {
         file.line("#env_file = \".env\"");

@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::next::{copy_example, write_workspace};
+use super::astro::node_for_the_build;
+use super::next::write_workspace;
 use super::support::account::Account;
 use super::support::area::Area;
 use super::support::pm2::Pm2;
 use super::support::shipit::Shipit;
 use super::support::site::Site;
 use super::support::sshd::{Apart, Options, Sshd, keygen};
-use super::support::{Bench, Live, Make};
+use super::support::{Bench, Live, Make, example};
 
 /// A machine apart, so that the usual port is free there, and a project without a config. Key and host keys come by
 /// variables, as in CI.
@@ -72,6 +73,51 @@ fn a_next_workspace_goes_live_as_init_has_it() {
     assert_eq!(workflow["concurrency"]["cancel-in-progress"], false);
     let steps = workflow["jobs"]["deploy"]["steps"].as_sequence().unwrap();
     assert!(steps.iter().any(|step| step["with"]["cache-dependency-path"] == "pnpm-lock.yaml"), "{steps:?}");
+}
+
+#[test]
+fn a_node_app_goes_live_as_init_has_it() {
+    let mut bench = bench(Make::pm2(1));
+    bench.hosts[0].health = "/api/health";
+    bench.hosts[0].port = 3000;
+    example::copy("node", &bench.project);
+    fs::remove_file(bench.project.join("deploy.toml")).unwrap();
+    let id = init_and_deploy(&bench, &[]);
+    bench.host().assert_live(&Live::New(id), 1);
+    assert_eq!(bench.host().get("/style.css").0, 200);
+}
+
+#[test]
+fn an_astro_project_goes_live_as_init_has_it_as_a_site_and_as_a_server() {
+    let mut bench = bench(Make::pm2(2));
+    example::copy("astro", &bench.project);
+    let path = format!("{}:{}", node_for_the_build(), std::env::var("PATH").unwrap());
+    bench.shipit = bench.shipit.env("PATH", &path).env("ASTRO_TELEMETRY_DISABLED", "1");
+    let config = bench.project.join("astro.config.mjs");
+    let server = fs::read_to_string(&config).unwrap();
+    let own = || fs::remove_file(bench.project.join("deploy.toml")).unwrap();
+
+    // Static, into a directory of this machine.
+    own();
+    fs::write(&config, "export default {};\n").unwrap();
+    let health = bench.project.join("src/pages/api/health.js");
+    let route = fs::read_to_string(&health).unwrap();
+    fs::remove_file(&health).unwrap();
+    bench.shipit.run(&["init", "--host", "local", "--path", "../site"]).expect(0).says(&["Astro, static"]);
+    bench.shipit.run(&["deploy"]).expect(0);
+    let site = Site::new(&bench.area.path().join("site"), &bench.area.path().join("site"));
+    site.assert_invariant(&Live::New(site.current().unwrap()));
+    assert!(site.read("index.html").contains("version 1.0.0<"));
+
+    // The same pages by a server.
+    own();
+    fs::write(&config, server).unwrap();
+    fs::write(&health, route).unwrap();
+    bench.hosts[0].health = "/api/health";
+    bench.hosts[0].port = 4321;
+    let id = init_and_deploy(&bench, &[]);
+    bench.host().assert_live(&Live::New(id), 2);
+    assert_eq!(bench.host().get("/hello.txt").0, 200);
 }
 
 #[test]
@@ -168,7 +214,7 @@ fn the_quick_start_of_the_readme_ends_in_a_live_release() {
     // The project: a Next.js app as the README asks for it, without a config and without a health route.
     let work = area.dir("work");
     let blog = work.join("blog");
-    copy_example(&blog);
+    example::copy("next-pm2", &blog);
     fs::remove_file(blog.join("deploy.toml")).unwrap();
     fs::remove_dir_all(blog.join("app/api/health")).unwrap();
     let package = fs::read_to_string(blog.join("package.json")).unwrap().replace("next-pm2", "blog");

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod action;
+mod astro;
 mod bad;
 mod bench_itself;
 mod first;
@@ -14,6 +15,7 @@ mod killed;
 mod lock;
 mod mistakes;
 mod next;
+mod node;
 mod plan;
 mod shared;
 mod silent;
