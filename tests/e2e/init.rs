@@ -22,6 +22,10 @@ fn bench(make: Make) -> Bench {
     let at = |name: &str| bench.area.path().join(name).to_string_lossy().into_owned();
     let shipit = bench.shipit.env("SHIPIT_IDENTITY_FILE", &at("id")).env("SHIPIT_KNOWN_HOSTS", &at("known_hosts"));
     bench.shipit = shipit.env("NEXT_TELEMETRY_DISABLED", "1");
+    // A node from npm knows its own certificates only; a machine with more of them says so by this variable.
+    if let Ok(file) = std::env::var("NODE_EXTRA_CA_CERTS") {
+        bench.shipit = bench.shipit.env("NODE_EXTRA_CA_CERTS", &file);
+    }
     bench
 }
 
