@@ -5,8 +5,11 @@ pub mod archive; // the byte stream that a host receives
 mod check; // links and names
 mod code; // what an app's code imports
 mod codec; // zstd and gzip
+mod engines; // which node is asked for
 mod hash; // sizes and SHA-256, in parallel
+mod machine; // headers of compiled files
 mod manifest; // one line for each entry
+mod natives; // compiled files against a host
 mod package; // package.json
 mod pages; // the assets that HTML names
 mod preset; // which files a framework's build consists of
@@ -22,7 +25,9 @@ use std::path::{Path, PathBuf};
 
 pub use archive::{Payload, write_archive};
 pub use codec::{Codec, Encoder};
+pub use engines::{Engine, engines, major, pinned, satisfies};
 pub use manifest::{escape, manifest};
+pub use natives::{Machine, Natives};
 pub use tree::place;
 
 use self::preset::Mapping;

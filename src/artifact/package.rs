@@ -102,6 +102,9 @@ impl Package {
             );
         }
         match () {
+            () if !self.dependencies.is_empty() && !root.join("node_modules").is_dir() => {
+                format!("no package is installed: add `{install}` to build.command, or bundle the app")
+            }
             () if self.depends_on(&name) => {
                 format!("it is in dependencies, but not installed: add `{install}` to build.command")
             }

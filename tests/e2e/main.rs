@@ -17,6 +17,8 @@ mod mistakes;
 mod next;
 mod node;
 mod plan;
+mod record;
 mod shared;
 mod silent;
+mod soak;
 mod support;

@@ -42,8 +42,7 @@ fn the_node_example_goes_live_is_replaced_and_refused_without_its_package() {
     let before = bench.site().production();
     bench.run("deploy", &[]).expect(1).says(&[
         "`mustache` in server.mjs:4",
-        "in dependencies, but not installed",
-        "npm ci --omit=dev",
+        "no package is installed: add `npm ci --omit=dev` to build.command",
         "production was not touched",
     ]);
     assert_eq!(bench.site().production(), before);

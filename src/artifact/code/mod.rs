@@ -159,3 +159,111 @@ fn shortened(mut lines: Vec<String>) -> String {
     }
     lines.join("\n  ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::artifact::fixture::Project;
+    use crate::config::{Preset, Shared};
+
+    /// A project that runs `a.js`, with this text.
+    fn project(text: &str) -> Project {
+        let project = Project::new(Preset::Node).with_pm2(Some("a.js"));
+        project.file("package.json", r#"{"name":"own","dependencies":{"dep":"1"},"devDependencies":{"dev":"1"}}"#);
+        project.file("a.js", text).file("node_modules/there/package.json", "{}");
+        project
+    }
+
+    #[track_caller]
+    fn good(project: &Project) {
+        assert_eq!(project.collect().unwrap().warnings, [""; 0]);
+    }
+
+    #[test]
+    fn what_leads_to_something_is_no_matter() {
+        let project = project(
+            "import 'node:fs'; import 'fs/promises'; import 'worker_threads'; import 'there/deep'; import 'own/x';\n\
+             import './b'; import '../app/c.json'; require('./dir'); import './pack'; import '#in'; import './q.js?v=1';\n\
+             import 'data:text/javascript,1'; import '#unknown'; const x = require('/etc/x'); import(`./${name}.js`);",
+        );
+        project.file("b.mjs", "import './sub/d.cjs'").file("dir/index.js", "").file("pack/package.json", "{}");
+        project.file("sub/d.cjs", "require('nested'); require('there')").file("sub/node_modules/nested/x", "");
+        project.file("in.js", "").file("q.js", "");
+        project.file("package.json", r##"{"name":"own","imports":{"#in":{"browser":"./no.js","default":"./in.js"}}}"##);
+        let why = project.refusals();
+        // `..` of the release's top is outside of it.
+        assert!(why.len() == 1 && why[0].contains("`../app/c.json` in a.js:2"), "{why:?}");
+        let text = fs::read_to_string(project.path("a.js")).unwrap().replace("import '../app/c.json';", "");
+        project.file("a.js", &text);
+        good(&project);
+    }
+
+    #[test]
+    fn each_absence_has_its_cure() {
+        let project =
+            project("import 'dep';\nimport '@un/known/x';\nimport 'dev';\nimport './gone.js';\nimport 'dep/again';");
+        project.file("yarn.lock", "");
+        let why = project.refusals();
+        assert_eq!(why.len(), 4, "{why:#?}");
+        let cured = |place: &str, cure: &str| {
+            assert!(why.iter().any(|why| why.contains(place) && why.contains(cure)), "{place}: {why:#?}");
+        };
+        cured("`dep` in a.js:1", "not installed: add `yarn install --production --frozen-lockfile`");
+        cured("`@un/known` in a.js:2", "package.json does not name it");
+        cured("`dev` in a.js:3", "move it to dependencies");
+        cured("`./gone.js` in a.js:4", "build.exclude");
+    }
+
+    #[test]
+    fn an_excluded_package_and_one_that_a_workspace_keeps_say_so() {
+        let mut project = project("import 'dep'");
+        project.file("node_modules/dep/index.js", "");
+        good(&project);
+        project.build.exclude = vec!["node_modules/dep".into()];
+        assert!(project.refusals()[0].contains("take it out of build.exclude"), "{:?}", project.refusals());
+
+        project.file("apps/web/package.json", "{}").file("apps/web/a.js", "import 'dep'");
+        project.build.root = project.path("apps/web");
+        assert!(project.refusals()[0].contains("a workspace keeps it"), "{:?}", project.refusals());
+    }
+
+    #[test]
+    fn what_may_never_be_needed_warns_and_what_is_tried_does_not() {
+        let project =
+            project("if (dev) require('./dev'); try { require('fast') } catch {}\nconst f = () => import('slow');");
+        project.file("dev.js", "require('dev')");
+        let warnings = project.collect().unwrap().warnings;
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("`slow` in a.js:2") && warnings[0].contains("`dev` in dev.js:1"), "{warnings:?}");
+        assert!(!warnings[0].contains("fast"), "{warnings:?}");
+    }
+
+    #[test]
+    fn packages_for_development_that_ship_are_named() {
+        let project = project("");
+        project.file("node_modules/dev/index.js", "");
+        let warnings = project.collect().unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("devDependencies too: `dev`"), "{warnings:?}");
+    }
+
+    #[test]
+    fn links_are_followed_and_shared_places_are_the_hosts_matter() {
+        let mut project = project("import './lib/x.js'; import './conf/y.js'");
+        project.file("real/x.js", "import 'linked'").link("lib", "real").link("node_modules/linked", "../real");
+        project.shared = Shared { dirs: vec!["conf".into()], files: vec![] };
+        good(&project);
+        project.file("real/x.js", "import 'gone'");
+        assert!(project.refusals()[0].contains("`gone` in real/x.js:1"), "{:?}", project.refusals());
+    }
+
+    #[test]
+    fn many_absences_are_one_message_of_bounded_length() {
+        let text: String = (1..=30).map(|n| format!("import 'p{n}';\n")).collect();
+        let why = project(&text).refusals();
+        assert!(
+            why.len() == 1 && why[0].contains("`p10` in a.js:10") && why[0].contains("and 20 more imports"),
+            "{why:?}"
+        );
+    }
+}
