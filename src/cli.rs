@@ -70,6 +70,10 @@ impl Global {
 /// The verbs.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Verb {
+    /// Write a deploy.toml for the project that is here, and on request what goes beside it
+    #[command(after_help = "Nothing that exists is overwritten.\n\n\
+        Example: shipit init --host deploy@server.example.com --health --github")]
+    Init(InitArgs),
     /// Build, ship, switch, prove; put back what was live if the proof fails
     #[command(after_help = "Example: shipit deploy production --dry-run")]
     Deploy(DeployArgs),
@@ -145,6 +149,38 @@ pub struct Switch {
     #[arg(long, value_enum, value_name = "WHAT", action = ArgAction::Append)]
     pub allow: Vec<Allow>,
     /// Answer the stage's question with yes
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `shipit init`
+#[derive(Clone, Debug, Default, Args)]
+pub struct InitArgs {
+    /// Where to deploy to, as [user@]host[:port] or local; may be given several times
+    #[arg(long = "host", value_name = "HOST", action = ArgAction::Append, value_delimiter = ',')]
+    pub hosts: Vec<String>,
+    /// The app's home there; by default /srv/APP
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// The app's name; by default the project's
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+    /// The stage's name; by default production
+    #[arg(long, value_name = "NAME")]
+    pub stage: Option<String>,
+    /// In a workspace: the app's folder, e.g. apps/web
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<String>,
+    /// Add a GitHub workflow that deploys and rolls back
+    #[arg(long)]
+    pub github: bool,
+    /// Add a PM2 ecosystem file, and use it
+    #[arg(long)]
+    pub ecosystem: bool,
+    /// Add a health route (Next.js), and use it
+    #[arg(long)]
+    pub health: bool,
+    /// Ask nothing: take what was found and the defaults
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -286,7 +322,9 @@ mod tests {
         for verb in root.get_subcommands() {
             assert!(verb.get_about().is_some(), "{}", verb.get_name());
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains(&format!("shipit {} production", verb.get_name())), "{}", verb.get_name());
+            // Before `init` there is no stage to name.
+            let first = if verb.get_name() == "init" { "--host" } else { "production" };
+            assert!(help.contains(&format!("shipit {} {first}", verb.get_name())), "{}", verb.get_name());
             for arg in verb.get_arguments() {
                 assert!(arg.get_help().is_some(), "{} {}", verb.get_name(), arg.get_id());
             }
@@ -304,7 +342,7 @@ mod tests {
         let all: String = helps.map(|help| format!("{help}\n")).collect();
         let examples: Vec<&str> =
             all.lines().filter_map(|line| line.split_once("shipit ")).map(|(_, rest)| rest).collect();
-        assert_eq!(examples.len(), 12);
+        assert_eq!(examples.len(), 13);
         for example in examples {
             parse(example).unwrap_or_else(|error| panic!("{example}: {error}"));
         }

@@ -15,6 +15,7 @@ pub mod event; // what happened, flat and serialisable
 
 // what the user wants
 pub mod config; // deploy.toml: schema, load, check
+pub mod init; // a project looked at, and what its first deploy.toml says
 
 // what is shipped
 pub mod artifact; // mapping of files, manifest, checks, archive; presets

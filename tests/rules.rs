@@ -127,6 +127,7 @@ fn modules_use_only_layers_below_them() {
 fn files_are_short_and_say_what_they_are_for() {
     let mut breaches = Vec::new();
     let mut all = files("src", &["rs", "sh", "cjs"]);
+    all.extend(files("action", &["sh"]));
     all.extend(files("tests", &["rs", "sh", "cjs", "mjs", "js"]));
     for (path, text) in &all {
         let lines = text.lines().count();
@@ -204,11 +205,18 @@ fn lines_of_product(breach: impl Fn(&Path, &str) -> bool) -> Vec<String> {
     found
 }
 
+/// What runs on hosts, and in a GitHub job before the program does.
+fn scripts() -> Vec<(PathBuf, String)> {
+    let mut all = files("src", &["sh"]);
+    all.extend(files("action", &["sh"]));
+    all
+}
+
 #[test]
 fn every_shell_can_read_the_host_scripts() {
     let shells: [&[&str]; 3] = [&["dash", "-n"], &["bash", "--posix", "-n"], &["busybox", "sh", "-n"]];
     let mut breaches = Vec::new();
-    let scripts = files("src", &["sh"]);
+    let scripts = scripts();
     assert!(!scripts.is_empty(), "there are scripts");
     for (path, _) in &scripts {
         for shell in shells {
@@ -226,7 +234,7 @@ fn every_shell_can_read_the_host_scripts() {
 fn shellcheck_finds_nothing_in_the_host_scripts() {
     let mut command = Command::new("shellcheck");
     command.args(["-s", "sh", "-f", "gcc"]).current_dir(root());
-    command.args(files("src", &["sh"]).into_iter().map(|(path, _)| path));
+    command.args(scripts().into_iter().map(|(path, _)| path));
     let output = command.output().expect("tests/run installs shellcheck");
     let found = String::from_utf8_lossy(&output.stdout);
     none("shellcheck -s sh", found.lines().map(str::to_owned).collect());
@@ -236,6 +244,6 @@ fn shellcheck_finds_nothing_in_the_host_scripts() {
 #[test]
 fn exceptions_from_shellcheck_are_named_one_by_one() {
     let blanket = |line: &str| line.contains("shellcheck disable=all") || line.contains("shellcheck source=/dev/null");
-    let breaches = files("src", &["sh"]).into_iter().filter(|(_, text)| text.lines().any(blanket));
+    let breaches = scripts().into_iter().filter(|(_, text)| text.lines().any(blanket));
     none("a blanket exception", breaches.map(|(path, _)| path.display().to_string()).collect());
 }

@@ -5,6 +5,7 @@ mod build;
 mod cleanup;
 mod deploy;
 mod hold;
+mod init;
 mod look;
 mod recover;
 mod releases;
@@ -19,7 +20,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::cli::{Cli, Global, Hosts, Verb};
-use crate::config::{self, Config};
+use crate::config::{self, Address, Config};
 use crate::engine::{self, Cancel, Outcome, Request, Wanted};
 use crate::error::{Error, Result, unknown_word};
 use crate::event::{EventKind, Events};
@@ -33,6 +34,7 @@ use crate::text::age;
 pub async fn run(cli: Cli) -> Result<u8> {
     let global = cli.global;
     match cli.verb {
+        Verb::Init(args) => init::run(&global, args),
         Verb::Deploy(args) => deploy::run(&global, args).await,
         Verb::Rollback(args) => rollback::run(&global, args).await,
         Verb::Releases(place) => releases::run(&global, place).await,
@@ -60,6 +62,7 @@ fn load(global: &Global, stage: Option<&str>, hosts: &Hosts) -> Result<Config> {
         }
         other => other,
     })?;
+    ssh_of_environment(&mut config, &env)?;
     if !hosts.only.is_empty() {
         let known: Vec<String> = config.hosts.iter().map(|host| host.name.clone()).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -71,6 +74,28 @@ fn load(global: &Global, stage: Option<&str>, hosts: &Hosts) -> Result<Config> {
         config.hosts.retain(|host| hosts.only.contains(&host.name));
     }
     Ok(config)
+}
+
+/// Key and host keys that a CI job was given for this run, before those of the config. A variable for host keys that is
+/// set but empty says that there are none: better refused here than after a build.
+fn ssh_of_environment(config: &mut Config, env: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+    if let Some(file) = env("SHIPIT_IDENTITY_FILE").filter(|file| !file.is_empty()) {
+        config.ssh.identity_file = Some(file);
+    }
+    let Some(file) = env("SHIPIT_KNOWN_HOSTS") else { return Ok(()) };
+    if !file.is_empty() {
+        config.ssh.known_hosts = Some(file);
+        return Ok(());
+    }
+    let remote = config.hosts.iter().find(|host| host.address != Address::Local);
+    match remote {
+        Some(host) if config.ssh.known_hosts.is_none() => Err(Error::Usage {
+            what: format!("nothing says which key {} has, so another machine could take its place", host.name),
+            hint: "put the output of `ssh-keyscan SERVER`, compared with the server's own keys, into known-hosts"
+                .into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn mask(config: &Config) -> Mask {

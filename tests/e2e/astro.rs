@@ -9,7 +9,7 @@ use super::support::site::Site;
 use super::support::{Bench, Live, example};
 
 /// The program that `npx` keeps of this version, as the folder to put on a PATH.
-fn node_for_the_build() -> String {
+pub(super) fn node_for_the_build() -> String {
     let output = Command::new("npx").args(["--yes", "--package=node@22.23.3", "-c", "command -v node"]).output();
     let output = output.expect("tests/run asks for npm");
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod action;
 mod astro;
 mod bad;
 mod bench_itself;
@@ -13,6 +14,7 @@ mod command;
 mod hooks;
 mod hostile;
 mod hosts;
+mod init;
 mod killed;
 mod late;
 mod lock;

@@ -78,7 +78,7 @@ fn the_next_example_goes_live_is_replaced_and_comes_back() {
 }
 
 /// The same app as `apps/web` of a pnpm workspace, with a package of the workspace in it.
-fn write_workspace(root: &Path) -> PathBuf {
+pub(super) fn write_workspace(root: &Path) -> PathBuf {
     let web = root.join("apps/web");
     example::copy("next-pm2", &web);
     for made_for_npm in ["package-lock.json", "deploy.toml"] {
