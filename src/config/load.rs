@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::reader::{Reader, Section};
 use super::schema::{Address, Config};
 use super::tree::{self, Node};
-use super::{check, keys, sections, values};
+use super::{check, exposed, keys, sections, values};
 use crate::error::{Error, Problem, Result, unknown_word};
 use crate::release::ReleaseId;
 use crate::text::{clean, list};
@@ -143,6 +143,7 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         ask: root.flag("ask").unwrap_or(false),
         branch: root.string("branch"),
         secret_values: secrets(&root),
+        exposed: exposed::names(merged),
         service,
         app,
         file,

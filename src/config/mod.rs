@@ -1,6 +1,7 @@
 //! `deploy.toml`: what the user wants.
 
 mod check;
+mod exposed;
 mod keys;
 mod load;
 mod pm2;

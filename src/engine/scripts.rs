@@ -110,6 +110,24 @@ impl Home {
         .var("PROGRAM", service::program(&config.service))
         .var("NAMES", service::names(&config.service))
         .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
+        .var("SURVEY", "")
+    }
+
+    /// Looking without touching, at all that a deploy would depend on.
+    pub fn survey(&self, config: &Config) -> Script {
+        let lines = |paths: &[String]| paths.iter().map(|path| shared_path(path)).collect::<Vec<_>>().join("\n");
+        let words = service::words(&config.service);
+        self.script(
+            "survey",
+            &[remote::LIB, remote::LOCK, remote::HOME, remote::FACTS, words, remote::SURVEY, remote::LOOK],
+        )
+        .var("SHARED_FILES", lines(&config.shared.files))
+        .var("SHARED_DIRS", lines(&config.shared.dirs))
+        .var("PROGRAM", service::program(&config.service))
+        .var("SETTINGS", service::settings(&config.service, &config.health, ""))
+        .var("NAMES", service::names(&config.service))
+        .var("KEEP", "")
+        .var("SURVEY", "yes")
     }
 
     /// Taking a lock away from `owner` (its token); empty: only tells who has it.
@@ -199,9 +217,10 @@ mod tests {
                 home.check(&id, "{}", "", &config.shared, "a\nb"),
                 home.mark(&id, State::Failed, "it's $(x)"),
                 home.look(&config, Some(3)),
+                home.survey(&config),
                 home.unlock(""),
             ];
-            let names = ["session", "driver", "side", "receive", "check", "mark", "look", "unlock"];
+            let names = ["session", "driver", "side", "receive", "check", "mark", "look", "survey", "unlock"];
             all.extend(
                 names.iter().zip(&scripts).map(|(name, script)| (format!("{kind}-{name}"), script.render().unwrap())),
             );

@@ -62,6 +62,7 @@ impl Facts {
     /// Takes one reply in; gives it back where it is not a fact.
     pub fn take(&mut self, reply: Reply) -> Option<Reply> {
         match reply {
+            Reply::Fact(key, text) if key == "warn" => self.warnings.push(text),
             Reply::Fact(key, value) => {
                 self.values.insert(key, value);
             }

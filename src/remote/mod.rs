@@ -37,5 +37,7 @@ pub const CHECK: &str = include_str!("check.sh");
 pub const MARK: &str = include_str!("mark.sh");
 /// Looking without touching.
 pub const LOOK: &str = include_str!("look.sh");
+/// What only `check` asks.
+pub const SURVEY: &str = include_str!("survey.sh");
 /// Taking a lock away.
 pub const UNLOCK: &str = include_str!("unlock.sh");

@@ -6,7 +6,8 @@
 
 pm2_run() {
   (
-    cd "$BASE" || exit 1
+    # Before the first deploy there is no home to stand in.
+    cd "$BASE" 2>/dev/null || cd / || exit 1
     exec env -i "PATH=$PATH" "HOME=$HOME" "USER=$(id -un)" "LOGNAME=$(id -un)" "LANG=${LANG:-C.UTF-8}" \
       "SHIPIT_BASE=$BASE" "SHIPIT_DIR=$BASE/$T" "SHIPIT_NEW=$NEW" "SHIPIT_OLD=$OLD" SHIPIT_MARK= \
       ${PM2_HOME+"PM2_HOME=$PM2_HOME"} node "$@" >&8 8>&-
@@ -15,11 +16,15 @@ pm2_run() {
 
 service_word() { pm2_run "$BASE/$T/service.cjs" "$@" </dev/null; }
 
+# Whether there is a node; says so where there is none.
+pm2_node() {
+  command -v node >/dev/null 2>&1 && return
+  printf 'refuse no node on PATH (%s)\tinstall Node.js on the host, or link it into one of these directories\n' "$PATH" >&8
+  return 1
+}
+
 service_baseline() {
-  if ! command -v node >/dev/null 2>&1; then
-    printf 'refuse no node on PATH (%s)\tinstall Node.js on the host, or link it into one of these directories\n' "$PATH" >&8
-    return 1
-  fi
+  pm2_node || return
   service_word facts && service_word baseline
 }
 service_prepare() { service_word prepare; }
@@ -34,4 +39,13 @@ service_log() { service_word log; }
 # Without a session there is no directory of ours to put the program in: node reads it from its input.
 service_look() {
   ! command -v node >/dev/null 2>&1 || unpacked "$PROGRAM" | pm2_run - status "$NAMES"
+}
+
+# The settings come with the program: they may hold what no command line may show.
+service_survey() {
+  pm2_node || return
+  {
+    printf "'use strict';globalThis.SHIPIT_SETTINGS=%s;\n" "$SETTINGS"
+    unpacked "$PROGRAM"
+  } | pm2_run - survey "$NAMES"
 }

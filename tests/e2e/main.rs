@@ -5,6 +5,7 @@
 
 mod bad;
 mod bench_itself;
+mod check;
 mod first;
 mod hostile;
 mod hosts;

@@ -134,7 +134,8 @@ function describe(apps) {
   return `online ${online.length}/${workers.length} ${releases[0]}`;
 }
 
-async function baseline() {
+// What runs now, as far as it concerns the settings' apps.
+async function present() {
   const all = settings();
   const { service, health } = all;
   const daemon = await daemonAlive();
@@ -156,13 +157,23 @@ async function baseline() {
       heard = (await ask(port, health)).fault || 'ok';
     }
   }
-  writeJson('baseline.json', { old: OLD, daemon, ecosystem: Boolean(service.ecosystem), port, health: heard, look: health, apps });
-  fact('service', describe(apps));
-  fact('health', heard || 'none');
-  await findings(all, apps, list);
+  return { all, daemon, list, port, heard, apps };
 }
 
-async function findings(all, apps, list) {
+async function baseline() {
+  const seen = await present();
+  const { service, health } = seen.all;
+  writeJson('baseline.json', { old: OLD, daemon: seen.daemon, ecosystem: Boolean(service.ecosystem), port: seen.port, health: seen.heard, look: health, apps: seen.apps });
+  tellPresent(seen);
+}
+
+function tellPresent({ all, list, heard, apps }) {
+  fact('service', describe(apps));
+  fact('health', heard || 'none');
+  findings(all, apps, list);
+}
+
+function findings(all, apps, list) {
   const { service } = all;
   let def = null;
   try {
