@@ -9,8 +9,7 @@ use crate::text::{bytes, list};
 const SKEW_S: i64 = 60;
 
 /// What is said of a link that leads to no release.
-pub(super) const DANGLING: &str =
-    "current leads nowhere: what was live is gone, and can't be put back if this fails";
+pub(super) const DANGLING: &str = "current leads nowhere: what was live is gone, and can't be put back if this fails";
 
 /// What an artifact needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

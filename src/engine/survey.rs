@@ -164,7 +164,12 @@ fn lock(host: &Host, config: &Config, facts: &Facts) -> Vec<Row> {
     if let Some((journal, release)) = &facts.leftover {
         let way = if journal == "pending" { "takes it back" } else { "finishes it" };
         let what = format!("an unfinished switch to {release}");
-        rows.push(row(Status::Warning, "lock", what, format!("shipit recover {} {way}, as any next run", config.stage)));
+        rows.push(row(
+            Status::Warning,
+            "lock",
+            what,
+            format!("shipit recover {} {way}, as any next run", config.stage),
+        ));
     }
     if rows.is_empty() {
         rows.push(ok("lock", "free, and no run left anything unfinished"));
@@ -184,7 +189,8 @@ fn home(config: &Config, facts: &Facts, user: &str) -> Option<Row> {
     Some(match owner == user {
         true => ok("path", what),
         false => {
-            let cure = format!("if no other account deploys there, as root on the host: chown -R {user} {}", config.path);
+            let cure =
+                format!("if no other account deploys there, as root on the host: chown -R {user} {}", config.path);
             row(Status::Note, "path", what, cure)
         }
     })
@@ -194,7 +200,8 @@ fn disk(host: &Host, config: &Config, facts: &Facts) -> Option<Row> {
     let free = facts.number("free_kb")? * 1024;
     let size = size(facts);
     // Too little has been refused already.
-    let refused = findings::findings(host, config, facts, size).len() > findings::findings(host, config, facts, None).len();
+    let refused =
+        findings::findings(host, config, facts, size).len() > findings::findings(host, config, facts, None).len();
     if refused {
         return None;
     }
@@ -295,7 +302,8 @@ fn service(config: &Config, facts: &Facts) -> Vec<Row> {
     }
     for worker in facts.workers.iter().filter(|worker| worker.proof == "contradicted") {
         let runs = worker.release.as_deref().unwrap_or("no release");
-        let what = format!("worker {} of {} runs {runs}, which is not current", worker.pm_id.unwrap_or(-1), worker.name);
+        let what =
+            format!("worker {} of {} runs {runs}, which is not current", worker.pm_id.unwrap_or(-1), worker.name);
         rows.push(row(Status::Warning, "service", what, format!("pm2 reload {}, or deploy", worker.name)));
     }
     rows
