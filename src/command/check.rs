@@ -1,5 +1,5 @@
 //! `shipit check`: looks at the config and at each host as a deploy would, and says what stands in its way. Takes no
-//! lock and writes nothing. What is said is engine/survey.rs's business; here it is gathered and printed.
+//! lock and writes nothing. What is said is engine/survey's business; here it is gathered and printed.
 
 use std::time::Duration;
 
