@@ -30,7 +30,7 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     groups.extend(
         join_all(config.hosts.iter().map(async |host| {
             let rows = match see(&config, host).await {
-                Ok(seen) => engine::survey(host, &config, &plan, &seen, Utc::now().timestamp()),
+                Ok(seen) => engine::survey(host, &config, &plan, &seen),
                 Err(error) => engine::unheard(host, &error),
             };
             (host.name.clone(), rows)
@@ -60,6 +60,8 @@ async fn see(config: &Config, host: &Host) -> Result<Seen> {
     let mut run = HostRun::new(host.clone(), look::home(config, String::new()), &events);
     let seen = async {
         run.connect(config, terminal()).await?;
+        // The host tells its time first of all; PM2 may take seconds.
+        let at = Utc::now().timestamp();
         let said = run.side(&run.home.survey(config), "connect", LIMIT, None).await?;
         if said.code != Some(0) {
             return Err(Error::Step { host: host.name.clone(), step: "connect", why: said.why });
@@ -72,7 +74,7 @@ async fn see(config: &Config, host: &Host) -> Result<Seen> {
             Some(port) => engine::forwards(&run, port).await,
             None => None,
         };
-        Ok(Seen { facts, forwards })
+        Ok(Seen { facts, forwards, at })
     }
     .await;
     run.end().await;

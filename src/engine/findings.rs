@@ -98,14 +98,17 @@ pub(super) fn far(skew: i64) -> String {
 }
 
 fn copy_command(host: &Host, config: &Config, path: &str) -> String {
-    let to = format!("{}/shared/{path}", config.path);
-    let name = path.rsplit('/').next().unwrap_or(path);
+    // Its folder may not be there before the first deploy.
+    let (folder, name) = match path.rsplit_once('/') {
+        Some((folder, name)) => (format!("{}/shared/{folder}", config.path), name),
+        None => (format!("{}/shared", config.path), path),
+    };
     match &host.address {
-        Address::Local => format!("cp {name} {to}"),
+        Address::Local => format!("mkdir -p {folder} && cp {name} {folder}/"),
         Address::Ssh { user, host, port } => {
             let at = user.as_ref().map_or(host.clone(), |user| format!("{user}@{host}"));
-            let port = port.or(config.ssh.port).map(|port| format!("-P {port} ")).unwrap_or_default();
-            format!("scp {port}{name} {at}:{to}")
+            let port = |flag| port.or(config.ssh.port).map(|port| format!("{flag} {port} ")).unwrap_or_default();
+            format!("ssh {}{at} mkdir -p {folder} && scp {}{name} {at}:{folder}/", port("-p"), port("-P"))
         }
     }
 }

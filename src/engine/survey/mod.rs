@@ -62,6 +62,8 @@ pub struct Seen {
     pub facts: Facts,
     /// Whether its sshd forwards ports; none: not asked for, or not found out.
     pub forwards: Option<bool>,
+    /// Our clock when it was asked, in seconds.
+    pub at: i64,
 }
 
 fn ok(about: &'static str, what: impl Into<String>) -> Row {
@@ -115,8 +117,8 @@ pub fn unheard(host: &Host, error: &Error) -> Vec<Row> {
     rows
 }
 
-/// All that can be said of a host that answered; `now` is our clock.
-pub fn survey(host: &Host, config: &Config, plan: &Plan, seen: &Seen, now: i64) -> Vec<Row> {
+/// All that can be said of a host that answered.
+pub fn survey(host: &Host, config: &Config, plan: &Plan, seen: &Seen) -> Vec<Row> {
     let facts = &seen.facts;
     let user = facts.value("user").unwrap_or("?");
     let mut rows = vec![match host.address {
@@ -129,7 +131,7 @@ pub fn survey(host: &Host, config: &Config, plan: &Plan, seen: &Seen, now: i64) 
     rows.extend(place::lock(host, config, facts));
     rows.extend(place::home(config, facts, user));
     rows.extend(place::disk(host, config, facts));
-    rows.extend(findings::skew(facts, now).map(|skew| match findings::is_far(skew) {
+    rows.extend(findings::skew(facts, seen.at).map(|skew| match findings::is_far(skew) {
         true => row(Status::Warning, "clock", findings::far(skew), "on the host: timedatectl set-ntp true"),
         false => ok("clock", format!("ours to within {} s", skew.abs().max(1))),
     }));

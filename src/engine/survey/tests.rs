@@ -21,7 +21,7 @@ fn rows(service: &str, answers: &str) -> Vec<Row> {
     for line in format!("{tools}{answers}").lines() {
         assert_eq!(facts.take(Reply::parse(line).unwrap()), None, "{line}");
     }
-    survey(&config.hosts[0], &config, &plan, &Seen { facts, forwards: None }, 1000)
+    survey(&config.hosts[0], &config, &plan, &Seen { facts, forwards: None, at: 1000 })
 }
 
 #[track_caller]
