@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use crate::config::duration;
 use crate::error::{Error, Result};
@@ -140,9 +140,19 @@ pub struct Switch {
     /// Don't try the release on a spare port before the switch
     #[arg(long)]
     pub no_boot_test: bool,
+    /// Go on where compiled files or the node they need don't suit a host
+    #[arg(long, value_enum, value_name = "WHAT", action = ArgAction::Append)]
+    pub allow: Vec<Allow>,
     /// Answer the stage's question with yes
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// What is refused otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Allow {
+    /// A release that doesn't suit a host's machine or node.
+    Mismatch,
 }
 
 /// `shipit deploy`

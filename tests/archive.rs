@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use shipit::artifact::{Artifact, Codec, Extra, Modes, Payload, escape, manifest, write_archive};
-use shipit::config::{Build, Preset, Shared};
+use shipit::config::{Build, Preset, Service, Shared};
 use shipit::error::{Error, Result};
 
 const MODES: Modes = (0o750, 0o640, 0o750);
@@ -29,7 +29,7 @@ fn collect(root: &Path) -> Artifact {
         include: vec![],
         exclude: vec![],
     };
-    Artifact::collect(&build, &Shared::default()).unwrap()
+    Artifact::collect(&build, &Shared::default(), &Service::None).unwrap()
 }
 
 fn extra() -> Vec<Extra> {

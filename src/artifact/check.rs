@@ -20,20 +20,14 @@ const HOPS: usize = 40;
 
 /// All reasons against the tree.
 pub(super) fn findings(tree: &Tree, app_dir: &str, shared: &Shared) -> Vec<Finding> {
-    let shared: Vec<Vec<u8>> = shared
-        .dirs
-        .iter()
-        .chain(&shared.files)
-        .filter_map(|path| place(app_dir, path))
-        .map(|path| path.as_os_str().as_bytes().to_vec())
-        .collect();
+    let stops = stops(app_dir, shared);
     let mut findings = Vec::new();
     for (dest, node) in tree {
         if let Some(what) = name(dest) {
             findings.push(what);
         }
         if let Node::Link { target } = node
-            && let Some(why) = link(tree, &shared, dest, target)
+            && let Some(why) = link(tree, &stops, dest, target)
         {
             findings.push(Finding {
                 what: format!("the link `{}` {why}: `{}`", as_text(dest), shown(target)),
@@ -42,6 +36,12 @@ pub(super) fn findings(tree: &Tree, app_dir: &str, shared: &Shared) -> Vec<Findi
         }
     }
     findings
+}
+
+/// The shared places: what lies there is the host's matter.
+pub(super) fn stops(app_dir: &str, shared: &Shared) -> Vec<Vec<u8>> {
+    let places = shared.dirs.iter().chain(&shared.files).filter_map(|path| place(app_dir, path));
+    places.map(|path| path.as_os_str().as_bytes().to_vec()).collect()
 }
 
 fn as_text(dest: &[u8]) -> String {
@@ -64,53 +64,63 @@ fn name(dest: &[u8]) -> Option<Finding> {
     None
 }
 
-/// Why a link may not ship. Followed as the kernel would follow it, through other links, but inside the tree:
-/// `a/../b` is not `b` where `a` is a link.
-fn link(tree: &Tree, shared: &[Vec<u8>], dest: &[u8], target: &Path) -> Option<&'static str> {
+/// Why a link may not ship.
+fn link(tree: &Tree, stops: &[Vec<u8>], dest: &[u8], target: &Path) -> Option<&'static str> {
     let mut at: Vec<Vec<u8>> = parts(dest).collect();
     at.pop();
-    let mut todo: VecDeque<Vec<u8>> = match relative(target) {
-        Some(parts) => parts.collect(),
-        None => return Some("is absolute"),
-    };
+    match relative(target) {
+        Some(parts) => follow(tree, stops, at, parts.collect()).err(),
+        None => Some("is absolute"),
+    }
+}
+
+/// The path behind all links, or why there is none. Followed as the kernel would follow it, through other links, but
+/// inside the tree: `a/../b` is not `b` where `a` is a link. What lies at a stop need not be in the tree.
+pub(super) fn follow(
+    tree: &Tree,
+    stops: &[Vec<u8>],
+    mut at: Vec<Vec<u8>>,
+    mut todo: VecDeque<Vec<u8>>,
+) -> Result<Vec<u8>, &'static str> {
     let mut hops = 0;
     while let Some(part) = todo.pop_front() {
         if part == b".." {
             if at.pop().is_none() {
-                return Some("leaves the release");
+                return Err("leaves the release");
             }
             continue;
         }
         at.push(part);
         let here = at.join(&b'/');
-        if shared.iter().any(|top| at_or_below(&here, top)) {
-            return None;
+        if stops.iter().any(|top| at_or_below(&here, top)) {
+            return Ok(here);
         }
         match tree.get(&here) {
             Some(Node::Dir) => {}
             Some(Node::File { .. }) if todo.is_empty() => {}
-            Some(Node::File { .. }) | None => return Some("points at nothing that ships"),
+            Some(Node::File { .. }) | None => return Err("points at nothing that ships"),
             Some(Node::Link { target }) => {
                 hops += 1;
                 if hops > HOPS {
-                    return Some("goes round in circles");
+                    return Err("goes round in circles");
                 }
                 at.pop();
                 match relative(target) {
                     Some(parts) => parts.collect::<Vec<_>>().into_iter().rev().for_each(|part| todo.push_front(part)),
-                    None => return Some("leads to an absolute one"),
+                    None => return Err("leads to an absolute one"),
                 }
             }
         }
     }
-    None
+    Ok(at.join(&b'/'))
 }
 
 fn relative(target: &Path) -> Option<impl Iterator<Item = Vec<u8>>> {
     if target.is_absolute() { None } else { Some(parts(target.as_os_str().as_bytes())) }
 }
 
-fn parts(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+/// The names of a path, without `.`.
+pub(super) fn parts(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".").map(<[u8]>::to_vec)
 }
 

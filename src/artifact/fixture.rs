@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::{Artifact, Entry, EntryKind};
-use crate::config::{Build, Include, Preset, Shared};
+use crate::config::{Build, Include, Preset, Service, Shared};
 use crate::error::{Error, Result};
 
 /// A project folder, and how it is built and shared.
@@ -16,6 +16,7 @@ pub(super) struct Project {
     dir: TempDir,
     pub(super) build: Build,
     pub(super) shared: Shared,
+    pub(super) service: Service,
 }
 
 impl Project {
@@ -31,7 +32,17 @@ impl Project {
             include: vec![],
             exclude: vec![],
         };
-        Project { dir, build, shared: Shared::default() }
+        Project { dir, build, shared: Shared::default(), service: Service::None }
+    }
+
+    /// Lets PM2 run `script`, or what the preset says.
+    pub(super) fn with_pm2(mut self, script: Option<&str>) -> Project {
+        let pm2 = serde_json::json!({
+            "kind": "pm2", "name": "app", "script": script, "only": [], "instances": 1, "mode": "cluster", "env": {},
+            "boot_test": true, "node_args": [], "args": [], "kill_timeout_ms": 1, "listen_timeout_ms": 1,
+        });
+        self.service = serde_json::from_value(pm2).unwrap();
+        self
     }
 
     pub(super) fn path(&self, path: &str) -> PathBuf {
@@ -67,7 +78,7 @@ impl Project {
     }
 
     pub(super) fn collect(&self) -> Result<Artifact> {
-        Artifact::collect(&self.build, &self.shared)
+        Artifact::collect(&self.build, &self.shared, &self.service)
     }
 
     /// The release as one line for each path: `a/`, `a/file = content`, `a/program* = content`, `a/link -> target`.

@@ -104,6 +104,7 @@ mod tests {
             app_dir: String::new(),
             hash: String::new(),
             script: None,
+            env: Default::default(),
             warnings: vec![],
         }
     }

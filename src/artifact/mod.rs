@@ -3,9 +3,14 @@
 
 pub mod archive; // the byte stream that a host receives
 mod check; // links and names
+mod code; // what an app's code imports
 mod codec; // zstd and gzip
+mod engines; // which node is asked for
 mod hash; // sizes and SHA-256, in parallel
+mod machine; // headers of compiled files
 mod manifest; // one line for each entry
+mod natives; // compiled files against a host
+mod package; // package.json
 mod pages; // the assets that HTML names
 mod preset; // which files a framework's build consists of
 mod tree; // sources laid over each other
@@ -15,13 +20,17 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use archive::{Payload, write_archive};
 pub use codec::{Codec, Encoder};
+pub use engines::{Engine, engines, major, pinned, satisfies};
 pub use manifest::{escape, manifest};
+pub use natives::{Machine, Natives};
 pub use tree::place;
 
+use self::preset::Mapping;
 use crate::config;
 use crate::error::{Error, Finding, Result};
 use crate::text::clean;
@@ -43,6 +52,8 @@ pub struct Artifact {
     pub hash: String,
     /// What the preset would run, relative to `app_dir`.
     pub script: Option<String>,
+    /// What the preset adds to the app's environment, where nobody says otherwise.
+    pub env: BTreeMap<String, String>,
     /// What the user should know, though nothing is wrong.
     pub warnings: Vec<String>,
 }
@@ -80,10 +91,14 @@ pub enum EntryKind {
 }
 
 impl Artifact {
-    /// Maps a finished build into a release, hashes it, and refuses it with all reasons at once.
-    pub fn collect(build: &config::Build, shared: &config::Shared) -> Result<Artifact> {
-        let mapping = preset::map(build)?;
-        let tree::Laid { tree, mut warnings, mut findings } = tree::lay(&mapping, build, shared)?;
+    /// Maps a finished build into a release that `service` can run, hashes it, and refuses it with all reasons at once.
+    pub fn collect(build: &config::Build, shared: &config::Shared, service: &config::Service) -> Result<Artifact> {
+        let mut mapping = preset::map(build, service)?;
+        let mut laid = tree::lay(&mapping, build, shared)?;
+        if let Some(code) = mapping.code.take() {
+            laid = with_code(laid, &mut mapping, code, build, shared)?;
+        }
+        let tree::Laid { tree, mut warnings, mut findings } = laid;
         findings.extend(check::findings(&tree, &mapping.app_dir, shared));
         if findings.is_empty() && !tree.values().any(|node| matches!(node, tree::Node::File { .. })) {
             findings.push(Finding {
@@ -100,7 +115,8 @@ impl Artifact {
         let entries = hash::entries(tree)?;
         let hash = hash::hex(&manifest::content(&entries));
         warnings.splice(0..0, mapping.warnings);
-        Ok(Artifact { entries, app_dir: mapping.app_dir, hash, script: mapping.script, warnings })
+        let Mapping { app_dir, script, env, .. } = mapping;
+        Ok(Artifact { entries, app_dir, hash, script, env, warnings })
     }
 
     /// The size of all files.
@@ -118,6 +134,28 @@ impl Artifact {
     pub fn files(&self) -> usize {
         self.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. })).count()
     }
+}
+
+/// The release with the installed packages that its code needs, and what is wrong with the code.
+fn with_code(
+    mut laid: tree::Laid,
+    mapping: &mut Mapping,
+    code: code::Code,
+    build: &config::Build,
+    shared: &config::Shared,
+) -> Result<tree::Laid> {
+    let package = package::Package::read(&build.root)?;
+    let stops = check::stops(&mapping.app_dir, shared);
+    let mut uses = code::read(&laid.tree, &stops, &code)?;
+    if let Some(modules) = code.modules.as_ref().filter(|modules| uses.want(modules, &package)) {
+        mapping.sources.push(modules.clone());
+        laid = tree::lay(mapping, build, shared)?;
+        uses = code::read(&laid.tree, &stops, &code)?;
+    }
+    laid.findings.extend(uses.findings(&build.root, &package));
+    laid.warnings.extend(uses.warning());
+    laid.warnings.extend(package.warning(&build.root, &laid.tree));
+    Ok(laid)
 }
 
 /// A path for a message.

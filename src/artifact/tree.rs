@@ -19,6 +19,7 @@ use crate::error::{Error, Finding, Result};
 use crate::text::{count, list};
 
 /// Something local that has a place in the release.
+#[derive(Clone)]
 pub(super) struct Source {
     /// A file or a directory, absolute. Where it is a link, what it names is meant.
     pub(super) from: PathBuf,

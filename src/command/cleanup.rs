@@ -31,5 +31,9 @@ pub(super) async fn run(global: &Global, args: CleanupArgs) -> Result<u8> {
         return Ok(code);
     }
     let plan = Plan::make(Verb::Cleanup, &config, &Flags { keep: Some(keep), ..Flags::default() });
-    perform(global, Request { config, plan, wait: None, wanted: None, keep, terminal: terminal() }).await
+    perform(
+        global,
+        Request { config, plan, wait: None, wanted: None, keep, terminal: terminal(), allow_mismatch: false },
+    )
+    .await
 }

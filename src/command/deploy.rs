@@ -1,7 +1,7 @@
 //! `shipit deploy`: build, ship, switch, prove.
 
 use super::{confirm, load, perform, show_plan, terminal};
-use crate::cli::{DeployArgs, Global};
+use crate::cli::{Allow, DeployArgs, Global};
 use crate::engine::Request;
 use crate::error::Result;
 use crate::plan::{Flags, Plan, Verb};
@@ -15,5 +15,10 @@ pub(super) async fn run(global: &Global, args: DeployArgs) -> Result<u8> {
     }
     confirm(&config, "Deploy", args.switch.yes)?;
     let keep = config.release.keep;
-    perform(global, Request { config, plan, wait: args.switch.wait, wanted: None, keep, terminal: terminal() }).await
+    let allow_mismatch = args.switch.allow.contains(&Allow::Mismatch);
+    perform(
+        global,
+        Request { config, plan, wait: args.switch.wait, wanted: None, keep, terminal: terminal(), allow_mismatch },
+    )
+    .await
 }

@@ -166,7 +166,7 @@ async fn show_plan(
         }
         // Which one all can go back to is not known before all have answered.
         let target = match wanted {
-            Some(wanted) if silent.is_empty() => Some(target(wanted, &hosts, &config.stage)?),
+            Some(wanted) if silent.is_empty() => Some(target(wanted, &hosts, config)?),
             _ => None,
         };
         plan::fill(&mut plan, &hosts, target.as_deref());
@@ -202,11 +202,10 @@ async fn show_plan(
 }
 
 /// What a rollback would make live, as the plan says it.
-fn target(wanted: &Wanted, hosts: &[(String, Facts)], stage: &str) -> Result<String> {
+fn target(wanted: &Wanted, hosts: &[(String, Facts)], config: &Config) -> Result<String> {
     let facts: Vec<(&str, &Facts)> = hosts.iter().map(|(name, facts)| (name.as_str(), facts)).collect();
-    let id = engine::choose(wanted, &facts, stage)?;
-    let record = facts.iter().find_map(|(_, facts)| facts.records.get(&id));
-    let commit = record.filter(|record| record.commit.is_some());
-    let commit = commit.map_or(String::new(), |record| format!(", commit {}", record.short_commit()));
+    let record = engine::choose(wanted, &facts, config)?;
+    let commit = record.commit.as_ref().map_or(String::new(), |_| format!(", commit {}", record.short_commit()));
+    let id = &record.id;
     Ok(format!("release {id}, made {}{commit}", age((Utc::now() - id.time()).num_seconds())))
 }

@@ -1,7 +1,7 @@
 //! `shipit rollback`: an earlier release live again, by the same way as a deploy. Shared files and databases stay.
 
 use super::{confirm, load, perform, show_plan, terminal};
-use crate::cli::{Global, RollbackArgs, Target};
+use crate::cli::{Allow, Global, RollbackArgs, Target};
 use crate::engine::{Request, Wanted};
 use crate::error::Result;
 use crate::plan::{Flags, Plan, Verb};
@@ -21,5 +21,7 @@ pub(super) async fn run(global: &Global, args: RollbackArgs) -> Result<u8> {
     confirm(&config, "Roll back", args.switch.yes)?;
     let keep = config.release.keep;
     let wait = args.switch.wait;
-    perform(global, Request { config, plan, wait, wanted: Some(wanted), keep, terminal: terminal() }).await
+    let allow_mismatch = args.switch.allow.contains(&Allow::Mismatch);
+    perform(global, Request { config, plan, wait, wanted: Some(wanted), keep, terminal: terminal(), allow_mismatch })
+        .await
 }

@@ -76,8 +76,9 @@ fn check_env(root: &Section<'_>, config: &Config) {
         };
         section.wrong("env_file", format!("is \"{}\", which is not in shared.files", clean(file, 60)), hint);
     }
-    if config.build.preset != Preset::Next && pm2.script.is_none() && pm2.ecosystem.is_none() {
-        section.missing("script", "only the preset next knows its own; e.g. script = \"server.js\"");
+    let knows_its_own = matches!(config.build.preset, Preset::Next | Preset::Astro | Preset::Node);
+    if !knows_its_own && pm2.script.is_none() && pm2.ecosystem.is_none() {
+        section.missing("script", "the presets next, astro and node know their own; e.g. script = \"server.js\"");
     }
     let env = section.section("env");
     for (name, value) in &pm2.env {

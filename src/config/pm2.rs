@@ -24,6 +24,7 @@ pub(super) fn read(section: &Section<'_>, app: &str) -> Pm2 {
         instances: instances(section),
         mode,
         env,
+        preset_env: Default::default(),
         env_file: section.parsed("env_file", values::inside),
         boot_test: section.flag("boot_test").unwrap_or(true),
         node_args: section.parsed_list("node_args", node_arg).into_iter().map(|(arg, _)| arg).collect(),

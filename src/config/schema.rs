@@ -94,6 +94,10 @@ pub struct Build {
 pub enum Preset {
     /// A Next.js standalone build.
     Next,
+    /// An Astro build: a static site or a server.
+    Astro,
+    /// A Node app, with the packages it needs.
+    Node,
     /// Files that a web server serves.
     Static,
     /// Any files, as they are.
@@ -128,7 +132,30 @@ pub enum Service {
     Pm2(Box<Pm2>),
 }
 
+/// Who says what a service starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starts<'a> {
+    /// `script`, relative to the app directory; a leading `/` means the release root.
+    Given(&'a str),
+    /// The preset, which must know it.
+    Preset,
+    /// The service itself, in a way that only the host can read; or nothing is started.
+    Own,
+}
+
 impl Service {
+    /// Who says what is started.
+    pub fn starts(&self) -> Starts<'_> {
+        match self {
+            Service::None => Starts::Own,
+            Service::Pm2(pm2) => match (&pm2.script, &pm2.ecosystem) {
+                (Some(script), _) => Starts::Given(script),
+                (None, Some(_)) => Starts::Own,
+                (None, None) => Starts::Preset,
+            },
+        }
+    }
+
     /// The loopback port the service listens on.
     pub fn port(&self) -> Option<u16> {
         match self {
@@ -160,6 +187,9 @@ pub struct Pm2 {
     pub mode: Mode,
     /// `env`
     pub env: BTreeMap<String, String>,
+    /// What the preset adds to the environment; `env_file` and `env` win over it.
+    #[serde(default)]
+    pub preset_env: BTreeMap<String, String>,
     /// `env_file`: a shared file that is read on the host; a key of `env` wins over it.
     pub env_file: Option<String>,
     /// `boot_test`: start the candidate on a spare port before the switch.

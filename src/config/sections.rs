@@ -27,8 +27,14 @@ pub(super) fn app(text: &str) -> Result<String, Wrong> {
 
 /// `[build]`; `folder` is the file's.
 pub(super) fn build(section: &Section<'_>, folder: &Path) -> Build {
-    const PRESETS: [(&str, Preset); 3] = [("next", Preset::Next), ("static", Preset::Static), ("files", Preset::Files)];
-    section.missing("preset", "next, static or files");
+    const PRESETS: [(&str, Preset); 5] = [
+        ("next", Preset::Next),
+        ("astro", Preset::Astro),
+        ("node", Preset::Node),
+        ("static", Preset::Static),
+        ("files", Preset::Files),
+    ];
+    section.missing("preset", "next, astro, node, static or files");
     let preset = section.choice("preset", &PRESETS);
     match preset {
         Some(Preset::Next) if section.has("output") => {

@@ -170,7 +170,7 @@ fn unknown_keys_are_found_in_every_stage() {
 #[test]
 fn bad_values_are_refused_where_they_stand() {
     refused("build", "preset = 'nest'", "did you mean \"next\"?");
-    refused("build", "preset = 'astro'", "but must be one of \"next\", \"static\" and \"files\"");
+    refused("build", "preset = 'rails'", "one of \"next\", \"astro\", \"node\", \"static\" and \"files\"");
     refused("build", "output = 'dist'", "no use with the preset next");
     refused("build", "include = [{ from = 'a', too = 'b' }]", "did you mean `to`?");
     refused("build", "include = ['../x']", "no place in the release");

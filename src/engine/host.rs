@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, timeout_at};
 
-use super::scripts::Home;
+use super::scripts::{Beginning, Home};
 use super::session::{Opening, Session, forward};
 use crate::config::{Config, Host};
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ use crate::transport::Transport;
 
 /// How long a session may take to begin: connecting is bounded by ssh; recovery may revert a whole service first.
 fn begin_limit(config: &Config) -> Duration {
-    service::revert_limit(&config.service, &config.health) + Duration::from_secs(60)
+    service::revert_limit(&config.service, &config.health, 0) + Duration::from_secs(60)
 }
 
 /// How far a host is.
@@ -103,8 +103,8 @@ impl HostRun {
     }
 
     /// Opens the session: takes the lock and learns the facts.
-    pub async fn begin(&mut self, config: &Config, keep: usize, history: &str) -> Result<Begun> {
-        let script = self.home.session(config, keep, history)?;
+    pub async fn begin(&mut self, config: &Config, opening: &Beginning<'_>) -> Result<Begun> {
+        let script = self.home.session(config, opening)?;
         let running = self.transport()?.start(&script).await?;
         let opening = Session::open(running, config.rollout.silence, begin_limit(config), self.events.clone()).await;
         match opening.map_err(|error| self.named(error))? {

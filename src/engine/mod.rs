@@ -7,12 +7,14 @@ mod http; // one look at a service
 mod outcome; // exit code, state of production, what to do next
 mod findings; // facts against needs
 mod reach; // whether a host's ports can be reached
+mod limits; // how long a host may take
 mod parcel; // packing and sending
 mod release; // the release that a run makes live
 mod run; // the order of things
 mod scripts; // scripts and their variables
 mod session; // words and answers
 mod survey; // what `check` says of a host
+mod suits; // a release against a host's machine and node
 mod steps; // what each step does, one file a step
 mod takeback; // the way back
 mod target; // which release a rollback makes live

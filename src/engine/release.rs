@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::parcel::Parcel;
 use super::run::{Run, random};
 use crate::config::{Health, Service, Shared};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::EventKind;
 use crate::release::{ReleaseId, State};
 use crate::remote::Record;
@@ -31,11 +31,11 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
     let newest = run.hosts.iter().filter_map(|host| host.facts.newest()).max();
     let id = ReleaseId::new(&config.release.prefix, now, newest, random() as u32);
     let mut service = config.service.clone();
-    if let (crate::config::Service::Pm2(pm2), Some(script)) = (&mut service, &artifact.script)
-        && pm2.script.is_none()
+    if let crate::config::Service::Pm2(pm2) = &mut service
         && pm2.ecosystem.is_none()
     {
-        pm2.script = Some(script.clone());
+        pm2.script = pm2.script.take().or_else(|| artifact.script.clone());
+        pm2.preset_env = artifact.env.clone();
     }
     let record = Record {
         id: id.clone(),
@@ -50,6 +50,8 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         shared: config.shared.clone(),
         service: service.clone(),
         health: config.health.clone(),
+        node: None,
+        bound: run.asks.as_ref().and_then(|asks| asks.natives.bound().map(str::to_owned)),
         previous: String::new(),
         state: State::Unproven,
         why: String::new(),
@@ -63,7 +65,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         config.release.access.modes(),
         mtime,
     )));
-    let settings = service::settings(&service, &config.health, &artifact.app_dir);
+    let settings = service::settings(&service, &config.health, &artifact.app_dir, false);
     decide(
         run,
         Release {
@@ -79,18 +81,12 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
 }
 
 /// Makes an earlier release this run's, with the service and health settings of its own time.
-pub(super) fn earlier_release(run: &mut Run, id: ReleaseId, record: Record) -> Result<()> {
-    if std::mem::discriminant(&record.service) != std::mem::discriminant(&run.request.config.service) {
-        return Err(Error::NoTarget {
-            why: format!("{id} was run by another service than deploy.toml names now"),
-            hint: "put the [service] table of that time back, or deploy its commit".into(),
-        });
-    }
-    let settings = service::settings(&record.service, &record.health, &record.app_dir);
+pub(super) fn earlier_release(run: &mut Run, record: Record) {
+    let settings = service::settings(&record.service, &record.health, &record.app_dir, true);
     decide(
         run,
         Release {
-            id,
+            id: record.id,
             app_dir: record.app_dir,
             service: record.service,
             health: record.health,
@@ -98,7 +94,6 @@ pub(super) fn earlier_release(run: &mut Run, id: ReleaseId, record: Record) -> R
             settings,
         },
     );
-    Ok(())
 }
 
 fn decide(run: &mut Run, release: Release) {

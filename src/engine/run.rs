@@ -14,6 +14,7 @@ use super::outcome::{Outcome, judge};
 use super::parcel::Parcel;
 use super::release::{self, Release};
 use super::scripts::Home;
+use super::suits::Asks;
 use super::target::{self, Wanted};
 use super::{findings, steps, takeback};
 use crate::artifact::Artifact;
@@ -36,6 +37,8 @@ pub struct Request {
     pub keep: usize,
     /// Whether ssh may ask.
     pub terminal: bool,
+    /// `--allow mismatch`: what doesn't suit a host is a warning.
+    pub allow_mismatch: bool,
 }
 
 /// A run in progress.
@@ -45,6 +48,7 @@ pub(super) struct Run {
     pub(super) cancel: Cancel,
     pub(super) origin: Origin,
     pub(super) artifact: Option<Arc<Artifact>>,
+    pub(super) asks: Option<Asks>,
     pub(super) parcel: Option<Arc<Parcel>>,
     pub(super) release: Option<Release>,
     pub(super) hosts: Vec<HostRun>,
@@ -69,8 +73,17 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
             HostRun::new(host.clone(), home, events)
         })
         .collect();
-    let mut run =
-        Run { request, events: events.clone(), cancel, origin, artifact: None, parcel: None, release: None, hosts };
+    let mut run = Run {
+        request,
+        events: events.clone(),
+        cancel,
+        origin,
+        artifact: None,
+        asks: None,
+        parcel: None,
+        release: None,
+        hosts,
+    };
     let failure = run.forward().await.err();
     let endings = takeback::conclude(&mut run, failure.as_ref()).await;
     let release = run.release.as_ref().map(|release| release.id.to_string());
@@ -213,13 +226,10 @@ impl Run {
             Verb::Rollback => {
                 let facts: Vec<_> = self.hosts.iter().map(|host| (host.host.name.as_str(), &host.facts)).collect();
                 let wanted = self.request.wanted.clone().unwrap_or(Wanted::Back(1));
-                let id = target::choose(&wanted, &facts, &self.request.config.stage)?;
-                let record = facts.iter().find_map(|(_, facts)| facts.records.get(&id)).cloned();
-                let record = record.ok_or_else(|| Error::NoTarget {
-                    why: format!("{id} has no record, so how it was run is not known"),
-                    hint: "deploy its commit again".into(),
-                })?;
-                release::earlier_release(self, id, record)
+                let record = target::choose(&wanted, &facts, &self.request.config)?;
+                steps::can_run_again(self, &record)?;
+                release::earlier_release(self, record);
+                Ok(())
             }
             Verb::Cleanup | Verb::Recover => Ok(()),
         }
@@ -252,8 +262,8 @@ pub(super) async fn build_and_package(config: &Config, plan: &Plan, events: &Eve
     .await?;
     let mut made = None;
     told(events, Step::Package, &None, async {
-        let (build, shared) = (build.clone(), config.shared.clone());
-        let collected = tokio::task::spawn_blocking(move || Artifact::collect(&build, &shared)).await;
+        let (build, shared, service) = (build.clone(), config.shared.clone(), config.service.clone());
+        let collected = tokio::task::spawn_blocking(move || Artifact::collect(&build, &shared, &service)).await;
         let artifact = collected.expect("collecting does not panic and is never aborted")?;
         for warning in &artifact.warnings {
             events.warn(warning.clone());

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::limits::Limits;
+use super::release::Release;
 use crate::artifact::{Codec, place};
 use crate::config::{Access, Config, Shared};
 use crate::error::Result;
@@ -27,21 +29,19 @@ impl Home {
     }
 
     /// The session.
-    pub fn session(&self, config: &Config, keep: usize, history: &str) -> Result<Script> {
-        let driver = self.driver(config, keep).render()?;
+    pub fn session(&self, config: &Config, opening: &Beginning<'_>) -> Result<Script> {
+        let driver = self.driver(config, opening.keep).render()?;
         Ok(self
             .script("session", &[remote::LIB, remote::LOCK, remote::HOME, remote::FACTS, remote::SESSION])
             .var("SILENCE", ticks(config.rollout.silence))
-            .var("ACTIVATE_S", ticks(service::activate_limit(&config.service, &config.health)))
-            .var("REVERT_S", ticks(service::revert_limit(&config.service, &config.health)))
             .var("DRIVER", driver)
             .var("PROGRAM", service::program(&config.service))
-            .var("SETTINGS", service::settings(&config.service, &config.health, ""))
+            .var("SETTINGS", service::settings(&config.service, &config.health, "", opening.earlier))
             .var(
                 "SHARED_FILES",
                 config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
             )
-            .var("HISTORY", history))
+            .var("HISTORY", opening.history))
     }
 
     /// What the session's jobs run; it lies in the session's directory.
@@ -58,7 +58,7 @@ impl Home {
     }
 
     /// Taking a release in; the payload follows the script.
-    pub fn receive(&self, intake: &Intake<'_>) -> Script {
+    pub(super) fn receive(&self, intake: &Intake<'_>) -> Script {
         let group = match intake.access {
             Access::Group(group) => group.as_str(),
             Access::Private | Access::Public => "",
@@ -68,18 +68,21 @@ impl Home {
             .var("CODEC", intake.codec.word())
             .var("MANIFEST_SHA", intake.manifest_sha)
             .var("SETTINGS", intake.settings)
+            .var("LIMITS", intake.limits.line())
+            .var("NODE", intake.node)
             .var("GROUP_NAME", group)
             .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
             .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
     }
 
     /// Making a release that lies there the target. `withdraw` says why the live one is left.
-    pub fn check(&self, id: &ReleaseId, settings: &str, app_dir: &str, shared: &Shared, withdraw: &str) -> Script {
-        let links: Vec<String> =
-            shared.dirs.iter().chain(&shared.files).filter_map(|path| text(&place(app_dir, path)?)).collect();
+    pub(super) fn check(&self, release: &Release, limits: &Limits, withdraw: &str) -> Script {
+        let shared = release.shared.dirs.iter().chain(&release.shared.files);
+        let links: Vec<String> = shared.filter_map(|path| text(&place(&release.app_dir, path)?)).collect();
         self.script("check", &[remote::LIB, remote::LOCK, remote::VERIFY, remote::CHECK])
-            .var("NEW", id.as_str())
-            .var("SETTINGS", settings)
+            .var("NEW", release.id.as_str())
+            .var("SETTINGS", &release.settings)
+            .var("LIMITS", limits.line())
             .var("WITHDRAW", withdraw)
             .var("LINKS", links.join("\n"))
     }
@@ -124,7 +127,7 @@ impl Home {
         .var("SHARED_FILES", lines(&config.shared.files))
         .var("SHARED_DIRS", lines(&config.shared.dirs))
         .var("PROGRAM", service::program(&config.service))
-        .var("SETTINGS", service::settings(&config.service, &config.health, ""))
+        .var("SETTINGS", service::settings(&config.service, &config.health, "", false))
         .var("NAMES", service::names(&config.service))
         .var("KEEP", "")
         .var("SURVEY", "yes")
@@ -136,8 +139,18 @@ impl Home {
     }
 }
 
+/// What a session is told of its run.
+pub struct Beginning<'a> {
+    /// Good releases to keep.
+    pub keep: usize,
+    /// The client's fields of the history line.
+    pub history: &'a str,
+    /// Whether the run may be to an earlier release, whose own record says how it is run.
+    pub earlier: bool,
+}
+
 /// What `receive` is told about the release.
-pub struct Intake<'a> {
+pub(super) struct Intake<'a> {
     /// Its id.
     pub id: &'a ReleaseId,
     /// How the payload is compressed.
@@ -146,6 +159,10 @@ pub struct Intake<'a> {
     pub manifest_sha: &'a str,
     /// What the service's words read.
     pub settings: &'a str,
+    /// How long the host may take.
+    pub limits: Limits,
+    /// The host's node, for the record; empty where there is none.
+    pub node: &'a str,
     /// Where the app lies in it.
     pub app_dir: &'a str,
     /// Who may read it.
@@ -200,21 +217,33 @@ mod tests {
             let config = Config::load(&file, None, &|_| None).unwrap();
             let home = Home { base: config.path.clone(), token: "0123456789abcdef".into(), who: "it's@me".into() };
             let id: ReleaseId = "20260321-140000-k3f9".parse().unwrap();
+            let limits = Limits { activate: Duration::from_secs(9), revert: Duration::from_secs(20), workers: 2 };
+            let opening = Beginning { keep: 5, history: "\"who\":\"it's\"", earlier: false };
+            let release = Release {
+                id: id.clone(),
+                app_dir: String::new(),
+                service: config.service.clone(),
+                health: config.health.clone(),
+                shared: config.shared.clone(),
+                settings: "{}".into(),
+            };
             let intake = Intake {
                 id: &id,
                 codec: Codec::Gzip,
                 manifest_sha: "00",
                 settings: "{}",
+                limits,
+                node: "v20.20.2",
                 app_dir: "",
                 access: &Access::Private,
                 shared: &config.shared,
             };
             let scripts = [
-                home.session(&config, 5, "\"who\":\"it's\"").unwrap(),
+                home.session(&config, &opening).unwrap(),
                 home.driver(&config, 5),
                 home.side("watch", "1000"),
                 home.receive(&intake),
-                home.check(&id, "{}", "", &config.shared, "a\nb"),
+                home.check(&release, &limits, "a\nb"),
                 home.mark(&id, State::Failed, "it's $(x)"),
                 home.look(&config, Some(3)),
                 home.survey(&config),

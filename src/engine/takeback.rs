@@ -7,9 +7,11 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::host::{Begun, HostRun, Phase, goodbye};
+use super::limits::Limits;
 use super::outcome::Ending;
 use super::release::Release;
 use super::run::Run;
+use super::scripts::Beginning;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, HostState};
 use crate::release::State;
@@ -140,25 +142,26 @@ fn ill_before(facts: &Facts) -> Option<String> {
 }
 
 /// The longest a host may take from being told to having put everything back: the worker in flight, then the revert.
-fn back_limit(way: &Way<'_>) -> Duration {
-    let (service, health) = match way.release {
-        Some(release) => (&release.service, &release.health),
-        None => (&way.config.service, &way.config.health),
+fn back_limit(way: &Way<'_>, host: &HostRun) -> Duration {
+    let limit = match way.release {
+        Some(release) => Limits::of(release, &host.facts).revert,
+        None => service::revert_limit(&way.config.service, &way.config.health, 0),
     };
-    service::revert_limit(service, health) + Duration::from_secs(15)
+    limit + Duration::from_secs(15)
 }
 
 /// A release that failed is taken back by a word, which marks it; one that is merely not wanted any more by the end of
 /// input, which leaves it unproven.
 async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     let Some(mut session) = host.session.take() else { return ask_again(way, host).await };
+    let limit = back_limit(way, host);
     if way.guilty {
         session.word("revert").await;
     } else {
         session.let_go().await;
     }
     let answer = loop {
-        match session.answer(back_limit(way), &host.events, "activate").await {
+        match session.answer(limit, &host.events, "activate").await {
             // An activation that came to its end meanwhile.
             Some(Reply::Ready) => {}
             other => break other,
@@ -200,7 +203,7 @@ async fn try_again(way: &Way<'_>, host: &mut HostRun) -> Result<Begun> {
     }
     host.connect(way.config, way.terminal).await?;
     host.home.token = super::run::token();
-    host.begin(way.config, way.keep, "").await
+    host.begin(way.config, &Beginning { keep: way.keep, history: "", earlier: true }).await
 }
 
 /// A fresh connection and a new session: it waits until the old one has come to its end, finishes what that one left,
@@ -218,7 +221,7 @@ async fn asked_again(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     let wanted = way.release.map(|release| release.id.to_string());
     host.session = None;
     let reachable = Instant::now() + way.config.rollout.silence + AGAIN;
-    let until = reachable + back_limit(way);
+    let until = reachable + back_limit(way, host);
     let mut last = String::new();
     host.events.warn("the connection was lost; asking again over a new one");
     while Instant::now() < until {

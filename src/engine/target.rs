@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::release::{ReleaseId, State};
-use crate::remote::Facts;
+use crate::remote::{Facts, Record};
 use crate::text::{clean, list};
 
 /// What the user asked for.
@@ -16,8 +17,24 @@ pub enum Wanted {
     Named(ReleaseId),
 }
 
-/// The release, or why there is none.
-pub fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> Result<ReleaseId> {
+/// The record of the release, or why there is none. A plan and a run ask here alike, so that they agree.
+pub fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], config: &Config) -> Result<Record> {
+    let id = named(wanted, hosts, &config.stage)?;
+    let record = hosts.iter().find_map(|(_, facts)| facts.records.get(&id)).cloned();
+    let record = record.ok_or_else(|| Error::NoTarget {
+        why: format!("{id} has no record, so how it was run is not known"),
+        hint: "deploy its commit again".into(),
+    })?;
+    if std::mem::discriminant(&record.service) != std::mem::discriminant(&config.service) {
+        return Err(Error::NoTarget {
+            why: format!("{id} was run by another service than deploy.toml names now"),
+            hint: "put the [service] table of that time back, or deploy its commit".into(),
+        });
+    }
+    Ok(record)
+}
+
+fn named(wanted: &Wanted, hosts: &[(&str, &Facts)], stage: &str) -> Result<ReleaseId> {
     let hint = format!("see what there is: shipit releases {stage}");
     let none = |why: String| Error::NoTarget { why, hint: hint.clone() };
     match wanted {

@@ -75,7 +75,7 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
         },
         Step::Package => "map, hash and check what is shipped".into(),
         Step::Preflight if verb == Verb::Rollback => "choose the release; is it complete, can it run here".into(),
-        Step::Preflight => "tools, space, shared files, current, the service".into(),
+        Step::Preflight => "tools, space, machine, node, shared files, current, the service".into(),
         Step::Receive => "the whole artifact into a stage, every file verified by SHA-256, then named".into(),
         Step::Check => "every file against its manifest, every link".into(),
         Step::BootTest => {

@@ -1,6 +1,6 @@
 # Makes a release that already lies here the target of the switch (rollback): it must be complete, unchanged and its
 # links must lead somewhere. Answers `@bad PATH` for what differs from the manifest; the client decides what matters.
-# Needs lib.sh lock.sh verify.sh; BASE TOKEN NEW SETTINGS WITHDRAW, LINKS: one path in the release a line.
+# Needs lib.sh lock.sh verify.sh; BASE TOKEN NEW SETTINGS LIMITS WITHDRAW, LINKS: one path in the release a line.
 # shellcheck shell=sh disable=SC2153,SC2154
 
 set -u
@@ -22,7 +22,7 @@ verify_tree "$here/releases/$NEW" "$here/.shipit/manifests/$NEW" | while IFS= re
 printf '%s\n' "$LINKS" | while IFS= read -r link; do
   [ -z "$link" ] || [ -e "releases/$NEW/$link" ] || say "dangling $link"
 done
-if printf '%s' "$WITHDRAW" >"$T/withdraw" && true >"$T/known" && printf '%s\n' "$SETTINGS" >"$T/service.json" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; then
+if printf '%s' "$WITHDRAW" >"$T/withdraw" && true >"$T/known" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s\n' "$LIMITS" >"$T/limits" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; then
   say "done 0"
 else
   say "done 1"

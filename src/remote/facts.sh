@@ -6,10 +6,23 @@ fact() { say "fact $1 $(plain "$2")"; }
 
 has() { if command -v "$1" >/dev/null 2>&1; then echo yes; else echo no; fi; }
 
+# The C library that programs here are linked with, and its version: `glibc 2.36`, `musl 1.2.4`; empty: not known.
+libc() {
+  getconf GNU_LIBC_VERSION 2>/dev/null && return 0
+  version=$(ldd --version 2>&1 | sed -n '1s/.*\(GLIBC\|GNU libc\).* \([0-9][0-9.]*\)$/glibc \2/p')
+  if [ -z "$version" ]; then
+    for loader in /lib/ld-musl-*; do
+      [ ! -x "$loader" ] || version=$("$loader" 2>&1 | sed -n 's/^Version \(.*\)/musl \1/p')
+    done
+  fi
+  printf '%s\n' "$version"
+}
+
 facts() {
   fact user "$(id -un)"
   fact time "$(date -u +%s)"
   fact arch "$(uname -m)"
+  fact libc "$(libc)"
   for tool in tar gzip zstd base64 sha256sum setsid timeout find; do fact "$tool" "$(has "$tool")"; done
   df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_kb "$free"; }
   df -Pi . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_inodes "$free"; }

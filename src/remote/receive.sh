@@ -1,7 +1,7 @@
 # Takes a release in: unpacks the payload on standard input into an empty stage, holds every file against the
 # manifest, links what is shared, makes it durable, and only then gives it its name below releases/.
 # Nothing is overwritten or deleted outside the stage. Needs lib.sh lock.sh home.sh verify.sh;
-# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS GROUP_NAME, SHARED_DIRS and SHARED_FILES:
+# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE GROUP_NAME, SHARED_DIRS and SHARED_FILES:
 # lines LINK<TAB>TEXT<TAB>PATH (the link in the release, its text, the path below shared/).
 # shellcheck shell=sh disable=SC2153,SC2154
 
@@ -70,12 +70,18 @@ if [ "$(umask)" = 0002 ]; then
     mv "$STAGE/shared" "$STAGE/manifest"; } || fail "directories can't be made writable for the group"
 fi
 
+# Which node ran it is the host's own to say, at the end of the record's first line.
+if [ -n "$NODE" ]; then
+  { sed "1s/,\$/,\"node\":\"$(printf '%s' "$NODE" | tr -cd 'A-Za-z0-9.-')\",/" "$STAGE/record.json" >"$STAGE/record" && mv "$STAGE/record" "$STAGE/record.json"; } ||
+    fail "the record can't be written"
+fi
+
 sync_tree "$STAGE"
 if ! lock_mine || [ -e "$T/stop" ]; then fail "the lock was lost"; fi
 { mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
   set_state "$NEW" unproven "never activated" && mv "$STAGE/tree" "releases/$NEW"; } || fail "the release can't be named"
 sync_dir releases
 rm -rf "$STAGE"
-{ printf '%s\n' "$SETTINGS" >"$T/service.json" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; } ||
+{ printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s\n' "$LIMITS" >"$T/limits" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; } ||
   fail "the switch can't be prepared"
 say "done 0"

@@ -36,6 +36,12 @@ pub struct Record {
     pub service: Service,
     /// What its health was.
     pub health: Health,
+    /// The host's node when it was received (`v20.20.2`), written there; none: unknown, or no node is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// A file of it that runs only on the major version of node it was built with; none: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
     /// What was live before it.
     #[serde(default)]
     pub previous: String,

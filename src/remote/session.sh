@@ -2,7 +2,8 @@
 # permission to go on: end of input or silence puts back what was live and frees the lock. One event loop over one
 # fifo, so that both are seen while a job runs. No tool ever holds the channel: jobs read nothing, their error
 # output goes to a log, and a client that is gone is not noticed by them.
-# Needs lib.sh lock.sh home.sh facts.sh; BASE TOKEN WHO SILENCE ACTIVATE_S REVERT_S DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY.
+# Needs lib.sh lock.sh home.sh facts.sh; BASE TOKEN WHO SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY;
+# T/limits, written with the release: seconds for `activate`, for `revert`, and the workers that these reckon with.
 # shellcheck shell=sh disable=SC2154,SC2034,SC2153
 
 set -u
@@ -173,7 +174,7 @@ job_done() {
 word() {
   case $1-$STATE in
     ping-*) say "pong $STATE" ;;
-    activate-idle) if [ -L "$T/new" ] && [ -z "$JOB$LEAVE" ]; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
+    activate-idle) if [ -L "$T/new" ] && [ -z "$JOB$LEAVE" ] && read -r ACTIVATE_S REVERT_S _ <"$T/limits"; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
     commit-held)
       if lock_mine && mv -f .shipit/pending .shipit/committed; then
         STATE=committed; say committed; start record 120

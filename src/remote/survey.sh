@@ -29,7 +29,7 @@ survey_host() {
   # A run sets the umask by the home's mode; before there is one, this is what it will be made with.
   if [ -n "${leads-}" ]; then home_modes; else umask 022; fi
   fact umask "$(umask)"
-  fact sh "$(readlink -f "/proc/$$/exe" 2>/dev/null || command -v sh)"
+  fact shell "$(readlink -f "/proc/$$/exe" 2>/dev/null || command -v sh)"
   fact path "$PATH"
   survey_login
 }

@@ -70,9 +70,11 @@ fn pack(parts: &[&str]) -> String {
     STANDARD.encode(gzip.finish().expect("memory takes every write"))
 }
 
-/// What the host's words read from `service.json`.
-pub fn settings(service: &Service, health: &Health, app_dir: &str) -> String {
+/// What the host's words read from `service.json`. `earlier`: how the release is run stands in its own record, which is
+/// not known yet; what these settings say of it must refuse nothing.
+pub fn settings(service: &Service, health: &Health, app_dir: &str, earlier: bool) -> String {
     json!({
+        "earlier": earlier,
         "service": match service {
             Service::None => json!(null),
             Service::Pm2(pm2) => json!(pm2),
@@ -121,27 +123,37 @@ fn worker(pm2: &Pm2, health: &Health) -> Duration {
 /// How long another reload's lock is waited out: PM2 gives it 30 s, and it may be taken again in between.
 const PM2_LOCK: Duration = Duration::from_secs(75);
 
-/// How many workers are reckoned with where the number is the host's to choose.
+/// How many workers are reckoned with at least where the number is the host's to choose.
 const MANY: u32 = 16;
 
-/// The workers that are reckoned with; an ecosystem file's number is known to the host only.
-fn workers(pm2: &Pm2) -> u32 {
-    if pm2.ecosystem.is_some() { MANY } else { pm2.instances.unwrap_or(MANY) }
+/// The workers that are reckoned with: `"max"` is one a core; an ecosystem file's number is known to the host only,
+/// which refuses a larger one.
+fn workers(pm2: &Pm2, cores: u32) -> u32 {
+    let most = MANY.max(cores);
+    if pm2.ecosystem.is_some() { most } else { pm2.instances.unwrap_or(most) }
 }
 
-/// The longest an activation may take.
-pub fn activate_limit(service: &Service, health: &Health) -> Duration {
+/// The longest an activation may take on a host with so many cores (0: not known).
+pub fn activate_limit(service: &Service, health: &Health, cores: u32) -> Duration {
     match service {
         Service::None => Duration::from_secs(30),
-        Service::Pm2(pm2) => worker(pm2, health) * workers(pm2) + PM2_LOCK,
+        Service::Pm2(pm2) => worker(pm2, health) * workers(pm2, cores) + PM2_LOCK,
     }
 }
 
 /// The longest a revert may take: the same work, tried twice, and the worker in flight first.
-pub fn revert_limit(service: &Service, health: &Health) -> Duration {
+pub fn revert_limit(service: &Service, health: &Health, cores: u32) -> Duration {
     match service {
         Service::None => Duration::from_secs(30),
-        Service::Pm2(pm2) => activate_limit(service, health) * 2 + worker(pm2, health),
+        Service::Pm2(pm2) => activate_limit(service, health, cores) * 2 + worker(pm2, health),
+    }
+}
+
+/// How many workers the limits reckon with, for the host to hold an ecosystem file against; 0: there are none.
+pub fn reckoned(service: &Service, cores: u32) -> u32 {
+    match service {
+        Service::None => 0,
+        Service::Pm2(pm2) => workers(pm2, cores),
     }
 }
 

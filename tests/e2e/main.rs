@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod astro;
 mod bad;
 mod bench_itself;
 mod check;
@@ -13,7 +14,10 @@ mod killed;
 mod lock;
 mod mistakes;
 mod next;
+mod node;
 mod plan;
+mod record;
 mod shared;
 mod silent;
+mod soak;
 mod support;

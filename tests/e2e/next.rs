@@ -8,38 +8,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::support::process::eventually;
-use super::support::{Bench, Live, Make};
-
-/// The example's sources, without what tools made of them.
-fn copy_example(to: &Path) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/next-pm2");
-    let made = ["node_modules", ".next"];
-    for entry in walkdir::WalkDir::new(&from).into_iter().filter_entry(|e| !made.iter().any(|m| e.file_name() == *m)) {
-        let entry = entry.unwrap();
-        let target = to.join(entry.path().strip_prefix(&from).unwrap());
-        if entry.file_type().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-        } else {
-            fs::copy(entry.path(), &target).unwrap();
-        }
-    }
-}
+use super::support::{Bench, Live, example};
 
 /// A bench whose config is the example's own, but for the host, the path and the port.
 fn bench() -> Bench {
-    let mut bench = Make::pm2(2).bench();
-    for key in [
-        "build.output",
-        "service.pm2.script",
-        "service.pm2.kill_timeout",
-        "service.pm2.listen_timeout",
-        "health.within",
-    ] {
-        bench.config.unset(key);
-    }
-    bench.config.set("build.preset", "next").set("health.path", "/api/health").set("health.expect.json.status", "ok");
-    bench.config.set("build.env.NEXT_TELEMETRY_DISABLED", "1").set("rollout.silence", "15s");
-    bench.hosts[0].health = "/api/health";
+    let mut bench = example::bench("next");
+    bench.config.set("build.env.NEXT_TELEMETRY_DISABLED", "1");
     bench.hosts[0].site.written = vec![".next/cache", ".next/server", "apps/web/.next/cache", "apps/web/.next/server"];
     bench
 }
@@ -69,7 +43,7 @@ fn assert_serves(bench: &Bench, release: &str, version: &str) {
             assert_eq!(host.get(asset).0, 200, "{asset}");
         }
     }
-    let public = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/next-pm2/public/hello.txt");
+    let public = example::folder("next-pm2").join("public/hello.txt");
     assert_eq!(host.get("/hello.txt"), (200, fs::read_to_string(public).unwrap()));
 
     let mut silent: BTreeSet<u64> = host.workers().iter().map(|worker| u64::from(worker.pid)).collect();
@@ -88,7 +62,7 @@ fn assert_serves(bench: &Bench, release: &str, version: &str) {
 #[test]
 fn the_next_example_goes_live_is_replaced_and_comes_back() {
     let mut bench = bench();
-    copy_example(&bench.project);
+    example::copy("next-pm2", &bench.project);
     let first = deploy(&mut bench, "first", "npm ci --no-audit --no-fund && npm run build");
     assert_serves(&bench, &first, "first");
     let second = deploy(&mut bench, "second", "npm run build");
@@ -106,7 +80,7 @@ fn the_next_example_goes_live_is_replaced_and_comes_back() {
 /// The same app as `apps/web` of a pnpm workspace, with a package of the workspace in it.
 fn write_workspace(root: &Path) -> PathBuf {
     let web = root.join("apps/web");
-    copy_example(&web);
+    example::copy("next-pm2", &web);
     for made_for_npm in ["package-lock.json", "deploy.toml"] {
         fs::remove_file(web.join(made_for_npm)).unwrap();
     }

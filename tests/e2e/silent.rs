@@ -35,6 +35,10 @@ fn the_link_dies_in(step: &str, code: i32) {
     bench.host().settles_to(&Live::Old(old), 2, SILENCE + SERVICE);
     let output = run.finish();
     assert_eq!(output.code, Some(code), "frozen in {step}\n{output}");
+    if code == 5 {
+        let newest = bench.site().releases().pop().unwrap();
+        assert_eq!(bench.state(&newest), "unproven", "a link that dies says nothing of the release");
+    }
     proxy.cut();
     proxy.thaw();
     let new = bench.release(&App::server("v2"));

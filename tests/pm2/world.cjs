@@ -85,8 +85,9 @@ class World {
     return this;
   }
 
-  settings(service = {}, health = {}, appDir = '') {
+  settings(service = {}, health = {}, appDir = '', earlier = false) {
     this.all = {
+      earlier,
       service: {
         name: 'web', script: 'server.js', ecosystem: null, only: [], ecosystem_env: null, port: this.port, instances: 2,
         mode: 'cluster', env: {}, env_file: null, boot_test: true, node_args: [], args: [], max_memory: null,
@@ -109,6 +110,7 @@ class World {
 
   release(id, kind = 'good', folder = '') {
     fs.mkdirSync(path.join(this.base, 'releases', id), { recursive: true });
+    this.file(id, '.release.json', JSON.stringify({ id }));
     if (kind === 'empty') return;
     this.file(id, path.join(folder, 'server.js'), SERVERS[kind]);
     this.file(id, path.join(folder, 'release.cjs'), `module.exports = ${JSON.stringify(id)};`);

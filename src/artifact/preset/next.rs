@@ -3,13 +3,15 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use serde_json::Value;
 use walkdir::WalkDir;
 
-use super::{Mapping, refused};
+use super::{Mapping, is_fixed, plain, refused};
+use crate::artifact::package;
 use crate::artifact::pages::Pages;
 use crate::artifact::shown;
 use crate::artifact::tree::Source;
@@ -18,10 +20,8 @@ use crate::error::{Error, Result};
 
 /// What a build says of itself.
 const MARK: &str = "required-server-files.json";
-/// What package managers write; shipped as the record of what the build was made with.
-const LOCKFILES: [&str; 6] =
-    ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb"];
-
+/// What the ids of Server Actions are made with.
+const KEY: &str = "NEXT_SERVER_ACTIONS_ENCRYPTION_KEY";
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Description {
@@ -91,7 +91,7 @@ pub(super) fn map(build: &Build) -> Result<Mapping> {
     if root.join("public").is_dir() {
         sources.push(source(root.join("public"), app.join("public")));
     }
-    sources.extend(lockfile(root, &app).map(|(from, to)| source(from, to)));
+    sources.extend(package::lockfile(root, &app).map(|(from, to)| source(from, to)));
     let server = app.join(&dist).join("server");
     let pages = asset_url(&base_path, &asset_prefix).map(|url| Pages {
         folders: vec![server.join("app"), server.join("pages")],
@@ -99,8 +99,15 @@ pub(super) fn map(build: &Build) -> Result<Mapping> {
         assets,
         cure: format!("remove `{}` and build again", shown(&dist)),
     });
+    if !is_fixed(build, KEY) && has_server_actions(&root.join(&dist)) {
+        warnings.push(format!(
+            "the app has Server Actions, and build.env does not fix {KEY}: each build has a key of its own, so a page \
+             opened before a deploy can't call them after it; make one with `openssl rand -base64 32`, keep it with \
+             your secrets, and name it in build.env"
+        ));
+    }
     let app_dir = app.to_string_lossy().into_owned();
-    Ok(Mapping { sources, app_dir, script: Some("server.js".into()), pages, warnings })
+    Ok(Mapping { app_dir, script: Some("server.js".into()), pages, warnings, ..Mapping::of(sources) })
 }
 
 /// The newest build whose own `distDir` is the folder it lies in: one of another project below `root` is not.
@@ -180,11 +187,13 @@ fn not_standalone(root: &Path, named: Option<String>) -> Error {
     }
 }
 
-/// The nearest lockfile at the project or above it, no higher than the root that was traced from, and its place.
-fn lockfile(root: &Path, app: &Path) -> Option<(PathBuf, PathBuf)> {
-    root.ancestors().zip(app.ancestors()).find_map(|(folder, to)| {
-        LOCKFILES.iter().find(|name| folder.join(name).is_file()).map(|name| (folder.join(name), to.join(name)))
-    })
+/// Whether the build's list of Server Actions names any. Without such a list there is nothing to say.
+fn has_server_actions(dist: &Path) -> bool {
+    let listed = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).ok();
+    let list = fs::read(dist.join("server/server-reference-manifest.json")).ok().and_then(listed);
+    let named =
+        |list: &Value| ["node", "edge"].iter().any(|kind| list[kind].as_object().is_some_and(|ids| !ids.is_empty()));
+    list.as_ref().is_some_and(named)
 }
 
 /// How the URL of an asset begins; none where assets are served from elsewhere.
@@ -192,19 +201,6 @@ fn asset_url(base_path: &str, asset_prefix: &str) -> Option<String> {
     let prefix = if asset_prefix.is_empty() { base_path } else { asset_prefix };
     let elsewhere = prefix.starts_with("//") || prefix.contains("://");
     (!elsewhere).then(|| format!("{}/_next/static/", prefix.trim_end_matches('/')))
-}
-
-/// A relative path of plain components, without `.`; none for any other.
-fn plain(path: &str) -> Option<PathBuf> {
-    let mut plain = PathBuf::new();
-    for component in Path::new(path).components() {
-        match component {
-            Component::Normal(name) => plain.push(name),
-            Component::CurDir => {}
-            _ => return None,
-        }
-    }
-    Some(plain)
 }
 
 #[cfg(test)]
@@ -369,6 +365,22 @@ mod tests {
         let project = built("", ".next", json!({"assetPrefix": "https://cdn.example.com"}));
         fs::remove_file(project.path(".next/static/a.css")).unwrap();
         assert!(project.collect().is_ok());
+    }
+
+    #[test]
+    fn server_actions_want_a_fixed_key() {
+        let mut project = built("", ".next", json!({}));
+        let manifest = ".next/server/server-reference-manifest.json";
+        project.file(manifest, r#"{"node":{},"edge":{},"encryptionKey":"x"}"#);
+        assert_eq!(project.collect().unwrap().warnings, [""; 0]);
+        project.file(manifest, r#"{"node":{"4077":{"workers":{}}},"edge":{},"encryptionKey":"x"}"#);
+        let warnings = project.collect().unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(super::KEY), "{warnings:?}");
+        // `${KEY:-}` of a variable that isn't set fixes nothing.
+        project.build.env.insert(super::KEY.into(), String::new());
+        assert_eq!(project.collect().unwrap().warnings.len(), 1);
+        project.build.env.insert(super::KEY.into(), "key".into());
+        assert_eq!(project.collect().unwrap().warnings, [""; 0]);
     }
 
     #[test]

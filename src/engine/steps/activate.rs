@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::engine::host::{HostRun, Phase};
+use crate::engine::limits::Limits;
 use crate::engine::run::Context;
 use crate::error::{Error, Result};
 use crate::remote::Reply;
-use crate::service;
 
 /// Asks for the switch and waits for its proof.
 pub(in crate::engine) async fn activate(context: &Context<'_>, host: &mut HostRun) -> Result<String> {
@@ -15,10 +15,8 @@ pub(in crate::engine) async fn activate(context: &Context<'_>, host: &mut HostRu
         return Err(host.lost("activate"));
     }
     host.phase = Phase::Active;
-    let limit = service::activate_limit(&release.service, &release.health)
-        + service::revert_limit(&release.service, &release.health)
-        + Duration::from_secs(30);
-    match host.ask("activate", limit, "activate").await? {
+    let limits = Limits::of(release, &host.facts);
+    match host.ask("activate", limits.activate + limits.revert + Duration::from_secs(30), "activate").await? {
         Reply::Ready => {
             host.phase = Phase::Held;
             let doubt = match host.session.as_ref().and_then(|session| session.doubt.as_ref()) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::host::HostRun;
+use crate::engine::limits::Limits;
 use crate::engine::release::Release;
 use crate::engine::run::Context;
 use crate::error::Result;
@@ -20,7 +21,7 @@ pub(in crate::engine) async fn check(context: &Context<'_>, host: &mut HostRun) 
         }
         _ => String::new(),
     };
-    let script = host.home.check(&release.id, &release.settings, &release.app_dir, &release.shared, &withdraw);
+    let script = host.home.check(release, &Limits::of(release, &host.facts), &withdraw);
     let said = host.side(&script, "check", CHECK_LIMIT, None).await?;
     if said.code != Some(0) {
         return Err(host.failed("check", said.why));

@@ -6,9 +6,10 @@ use futures_util::future::join_all;
 
 use crate::engine::host::{Begun, HostRun, Phase};
 use crate::engine::run::{Context, Run, build_and_package, random};
+use crate::engine::scripts::Beginning;
 use crate::error::{Error, Result};
 use crate::event::EventKind;
-use crate::plan::Step;
+use crate::plan::{Step, Verb};
 
 /// Connects to every host, takes every lock, and meanwhile builds and packages here.
 pub(in crate::engine) async fn connect(run: &mut Run) -> Result<()> {
@@ -126,7 +127,8 @@ async fn lock_all(context: &Context<'_>, hosts: &mut [HostRun]) -> Result<()> {
 
 async fn begin(context: &Context<'_>, host: &mut HostRun, history: &str) -> Result<Begun> {
     host.connect(context.config, context.terminal).await?;
-    host.begin(context.config, context.keep, history).await
+    let earlier = context.plan.verb == Verb::Rollback;
+    host.begin(context.config, &Beginning { keep: context.keep, history, earlier }).await
 }
 
 /// The client's fields of the history line.

@@ -19,7 +19,7 @@ pub(super) use boot_test::boot_test;
 pub(super) use check::check;
 pub(super) use commit::commit;
 pub(super) use connect::connect;
-pub(super) use preflight::preflight;
+pub(super) use preflight::{can_run_again, preflight};
 pub(super) use prune::prune;
 pub(super) use receive::receive;
 pub(super) use verify::verify;

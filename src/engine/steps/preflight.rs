@@ -1,11 +1,17 @@
-//! The last look before anything is sent. What is looked for is findings.rs's business.
+//! The last look before anything is sent. What is looked for is findings.rs's business, and suits.rs's.
+
+use std::sync::Arc;
 
 use chrono::Utc;
 
+use crate::artifact::{Natives, engines, pinned};
 use crate::engine::findings::{self, Needs};
 use crate::engine::run::Run;
-use crate::error::{Error, Result};
+use crate::engine::suits::{self, Asks, Changed};
+use crate::error::{Error, Finding, Result};
+use crate::event::Events;
 use crate::plan::{Step, Verb};
+use crate::remote::Record;
 
 /// Holds the facts of all hosts against the artifact; the findings of all are told before any host gets anything.
 pub(in crate::engine) async fn preflight(run: &mut Run) -> Result<()> {
@@ -15,15 +21,60 @@ pub(in crate::engine) async fn preflight(run: &mut Run) -> Result<()> {
         // What is shared into an earlier release is that release's own list; `check` follows its links.
         run.hosts.iter_mut().for_each(|host| host.facts.missing.clear());
     }
+    let asks = asks(run).await?;
+    run.asks = Some(asks.clone());
+    let allowed = run.request.allow_mismatch;
     run.each(Step::Preflight, None, async |context, host| {
-        let found = findings::findings(&host.host, context.config, &host.facts, needs);
+        let mut found = findings::findings(&host.host, context.config, &host.facts, needs);
         for warning in findings::warnings(&host.facts, Utc::now().timestamp()) {
             host.events.warn(warning);
         }
+        if let Some(warning) = suits::warning(&asks, &host.facts) {
+            host.events.warn(warning);
+        }
+        found.extend(unless(allowed, suits::findings(&asks, &host.facts), &host.events));
         if found.is_empty() {
             return Ok(host.facts.value("service").map(|service| format!("service {service}")).unwrap_or_default());
         }
         Err(Error::Preflight { host: host.host.name.clone(), findings: found })
     })
     .await
+}
+
+/// What the artifact asks of a machine; nothing where there is none.
+async fn asks(run: &Run) -> Result<Asks> {
+    let Some(artifact) = run.artifact.clone() else { return Ok(Asks::default()) };
+    let pinned = pinned(&run.request.config.build.root);
+    let read =
+        move |artifact: Arc<_>| Ok(Asks { natives: Natives::find(&artifact)?, engines: engines(&artifact), pinned });
+    tokio::task::spawn_blocking(move || read(artifact))
+        .await
+        .expect("reading headers does not panic and is never aborted")
+}
+
+/// What `--allow mismatch` lets pass is said all the same.
+fn unless(allowed: bool, found: Vec<Finding>, events: &Events) -> Vec<Finding> {
+    if !allowed {
+        return found;
+    }
+    found.into_iter().for_each(|found| events.warn(format!("allowed: {}", found.what)));
+    Vec::new()
+}
+
+/// Whether the release of a rollback can run on every host's node of today.
+pub(in crate::engine) fn can_run_again(run: &Run, record: &Record) -> Result<()> {
+    for host in &run.hosts {
+        let own = host.facts.records.get(&record.id).unwrap_or(record);
+        match suits::again(own, &host.facts) {
+            None => {}
+            Some(Changed::Warn(text)) => host.events.warn(text),
+            Some(Changed::Refuse(found)) => {
+                let findings = unless(run.request.allow_mismatch, vec![found], &host.events);
+                if !findings.is_empty() {
+                    return Err(Error::Preflight { host: host.host.name.clone(), findings });
+                }
+            }
+        }
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::blame;
 use crate::artifact::Codec;
 use crate::engine::host::HostRun;
+use crate::engine::limits::Limits;
 use crate::engine::parcel::Sending;
 use crate::engine::run::Run;
 use crate::engine::scripts::Intake;
@@ -36,6 +37,8 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             codec,
             manifest_sha: &sha,
             settings: &release.settings,
+            limits: Limits::of(release, &host.facts),
+            node: host.facts.value("node").unwrap_or_default(),
             app_dir: &release.app_dir,
             access: &context.config.release.access,
             shared: &release.shared,

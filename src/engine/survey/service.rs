@@ -8,8 +8,8 @@ use crate::text::list;
 pub(super) fn tools(facts: &Facts) -> Vec<Row> {
     let all = ["tar", "gzip", "zstd", "sha256sum", "base64", "setsid", "timeout", "find"];
     let there: Vec<&str> = all.into_iter().filter(|tool| facts.has(tool)).collect();
-    let sh = facts.value("sh").unwrap_or("sh");
-    let mut rows = vec![ok("tools", format!("sh is {sh}; {}", list(&there)))];
+    let shell = facts.value("shell").unwrap_or("not known");
+    let mut rows = vec![ok("tools", format!("sh is {shell}; {}", list(&there)))];
     if !facts.has("zstd") {
         let what = "the host has no zstd: releases are sent with gzip, which is larger and slower";
         rows.push(row(Status::Note, "tools", what, "install zstd there (Debian: apt install zstd)"));

@@ -97,7 +97,7 @@ function expected({ service, appDir }) {
 }
 
 // Refuses a port that is held by somebody else.
-function checkPort(port, names, all, cluster) {
+function checkPort(port, names, all, cluster, refuse) {
   const crew = all.filter(worker => names.includes(worker.name) && worker.pid);
   const ids = [].concat(...crew.map(worker => family(worker.pid)));
   for (const holder of holdersOf(port)) {
@@ -134,43 +134,60 @@ function describe(apps) {
   return `online ${online.length}/${workers.length} ${releases[0]}`;
 }
 
+// Where the live release answers, and what it answers when it is well: its own record says so, since the settings of
+// today are those of the release that comes. Without a record the settings are all there is.
+function liveLook(all) {
+  try {
+    const { service, health } = readJson(path.join(BASE, '.shipit', 'records', `${OLD}.json`));
+    const ms = time => Math.round(time.secs * 1000 + time.nanos / 1e6);
+    const times = { timeout_ms: ms(health.timeout), interval_ms: ms(health.interval), within_ms: ms(health.within) };
+    return { port: service.port || null, look: Object.assign({}, all.health, { path: health.path, headers: health.headers, expect: health.expect }, times) };
+  } catch (error) {
+    return { port: all.service.port, look: all.health };
+  }
+}
+
 // What runs now, as far as it concerns the settings' apps.
 async function present() {
   const all = settings();
-  const { service, health } = all;
+  const { service } = all;
+  const live = liveLook(all);
   const daemon = await daemonAlive();
   const list = await steadyList(daemon);
+  // An earlier release may have run other apps than the settings of today name.
+  const whole = Boolean(service.ecosystem) || all.earlier;
   const inHere = list.filter(isOurs).map(worker => worker.name);
-  const names = Array.from(new Set(service.ecosystem ? (service.only || []).concat(inHere) : [service.name]));
+  const names = Array.from(new Set(whole ? (service.only || []).concat(service.ecosystem ? [] : [service.name], inHere) : [service.name]));
   const apps = names.map(name => {
     const workers = list.filter(worker => worker.name === name);
     if (!workers.length) return { name, exists: false, workers: [] };
     const app = definitionOf(workers);
-    return { name, exists: true, ours: workers.every(isOurs), app, port: service.port || Number(app.env.PORT) || null, workers: workers.map(snapshot) };
+    return { name, exists: true, ours: workers.every(isOurs), app, port: live.port || Number(app.env.PORT) || null, workers: workers.map(snapshot) };
   });
   const first = apps.find(app => app.exists && app.port);
-  const port = service.port || (first && first.port);
+  const port = live.port || (first && first.port);
   let heard = null;
   if (port && apps.some(app => app.exists)) {
     for (let turn = 0; turn < 2 && heard !== 'ok'; turn++) {
       if (turn) await sleep(300);
-      heard = (await ask(port, health)).fault || 'ok';
+      heard = (await ask(port, live.look)).fault || 'ok';
     }
   }
-  return { all, daemon, list, port, heard, apps };
+  return { all, daemon, list, live, whole, port, heard, apps };
 }
 
 async function baseline() {
   const seen = await present();
-  const { service, health } = seen.all;
-  writeJson('baseline.json', { old: OLD, daemon: seen.daemon, ecosystem: Boolean(service.ecosystem), port: seen.port, health: seen.heard, look: health, apps: seen.apps });
+  const { daemon, whole, port, heard, live, apps } = seen;
+  writeJson('baseline.json', { old: OLD, daemon, whole, port, health: heard, look: live.look, apps });
   tellPresent(seen);
 }
 
 function tellPresent({ all, list, heard, apps }) {
   fact('service', describe(apps));
   fact('health', heard || 'none');
-  findings(all, apps, list);
+  // How an earlier release is run stands in its record: `prepare` judges that.
+  if (!all.earlier) findings(all, apps, list);
 }
 
 function findings(all, apps, list) {
@@ -188,5 +205,5 @@ function findings(all, apps, list) {
     obstacles(like, workers).forEach(({ what, cure }) => refuse(what, cure));
     if (def) warnings(def, workers).forEach(text => fact('warn', text));
   });
-  if (service.port) checkPort(service.port, apps.map(app => app.name), list, service.mode === 'cluster' || Boolean(service.ecosystem));
+  if (service.port) checkPort(service.port, apps.map(app => app.name), list, service.mode === 'cluster' || Boolean(service.ecosystem), refuse);
 }

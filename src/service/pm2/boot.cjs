@@ -86,6 +86,24 @@ function strayPort(candidate) {
   return socket ? `; it listens on port ${socket.local.port}: it must take the port from PORT` : '';
 }
 
+// Whether the candidate is the new release: by where it works and the marker it finds there; where that can't be read,
+// by the marker in an answer of its own (it is alone on its port). Answers why that is not provable, if it isn't.
+async function doubtOf(candidate, port, look) {
+  const place = placeOf(candidate.pid);
+  if (place.release) {
+    if (place.release !== NEW || place.gone) throw new Failure(`it runs ${place.release} instead of ${NEW}`);
+    const named = markerOf(candidate.pid, place);
+    if (named !== NEW) throw new Failure(`.release.json, where it works, names ${named ? `${named} instead of ${NEW}` : 'no release'}`);
+    return '';
+  }
+  let told;
+  try {
+    told = JSON.parse((await get(port, look, '/.release.json')).body).id;
+  } catch (error) {}
+  if (typeof told === 'string' && told !== NEW) throw new Failure(`its /.release.json names ${short(told)} instead of ${NEW}`);
+  return told === NEW ? '' : place.hidden || `it works in ${place.elsewhere}`;
+}
+
 async function untilWell(candidate, def, port, health) {
   const look = Object.assign({}, health, { path: def.asks });
   const until = clock() + health.within_ms;
@@ -95,11 +113,10 @@ async function untilWell(candidate, def, port, health) {
     const seen = await ask(port, look, [{ pid: candidate.pid, ids: family(candidate.pid) }], candidate.pid);
     if (!seen.fault) {
       const asset = health.assets && look.path ? await checkAsset(port, look, seen.answer) : null;
-      const place = placeOf(candidate.pid);
-      if (place.release && (place.release !== NEW || place.gone)) throw new Failure(`it runs ${place.release} instead of ${NEW}`);
+      const doubt = await doubtOf(candidate, port, look);
       await sleep(300);
       if (candidate.ended) throw new Failure(`${candidate.ended} right after its first answer`);
-      return asset;
+      return { asset, doubt };
     }
     last = seen.fault;
     await sleep(Math.min(health.interval_ms, 250));
@@ -118,8 +135,9 @@ async function bootOne(def, health) {
   ['SIGTERM', 'SIGINT', 'SIGHUP'].forEach(signal => process.once(signal, abandon));
   if (candidate.pid) listGroup(candidate, true);
   try {
-    const asset = await untilWell(candidate, def, port, health);
+    const { asset, doubt } = await untilWell(candidate, def, port, health);
     note(`boot test of ${def.name}: well after ${((clock() - begun) / 1000).toFixed(1)} s on port ${port}${asset ? `, ${asset} is there` : ''}`);
+    if (doubt) note(`not provable here: ${doubt}`);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     // What it printed last may still be on its way.

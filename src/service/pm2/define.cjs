@@ -128,7 +128,7 @@ function complete(app, { home, env, port, health, top }) {
 
 function fromSettings({ service, appDir, health }) {
   const home = path.join(RELEASE, appDir);
-  const env = Object.assign(textEnv(envFile(service, appDir), 'env_file'), textEnv(service.env, 'env'));
+  const env = Object.assign({}, service.preset_env, textEnv(envFile(service, appDir), 'env_file'), textEnv(service.env, 'env'));
   if (service.port) env.PORT = String(service.port);
   const app = {
     name: service.name,

@@ -39,7 +39,18 @@ function placeOf(pid) {
     // A release on its way out was renamed into the trash under its own name.
     return inside(cwd, path.join(REAL_BASE, '.shipit', 'trash')) ? { release: path.basename(cwd), gone: true } : { elsewhere: cwd };
   }
-  return { release: cwd.slice(releases.length).split('/')[0], gone };
+  const [release, ...below] = cwd.slice(releases.length).split('/');
+  return { release, gone, depth: below.length };
+}
+
+// The release that a process works in by that release's own marker, looked at through the process: empty where there
+// is none. `place` is the process's, and in a release.
+function markerOf(pid, place) {
+  try {
+    return String(readJson(`/proc/${pid}/cwd/${'../'.repeat(place.depth)}.release.json`).id);
+  } catch (error) {
+    return '';
+  }
 }
 
 // State, parent and start time (field 22) of a process; none when it does not exist or is a zombie.

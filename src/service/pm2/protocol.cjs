@@ -92,7 +92,7 @@ function settings() {
   const all = globalThis.SHIPIT_SETTINGS || readJson(path.join(DIR, 'service.json'));
   const health = Object.assign({ path: null, headers: {}, timeout_ms: 5000, interval_ms: 500, within_ms: 30000 }, all.health);
   health.expect = Object.assign({ status: 200, body: null, json: {} }, health.expect);
-  return { service: all.service, appDir: all.app_dir || '', health };
+  return { service: all.service, appDir: all.app_dir || '', health, earlier: Boolean(all.earlier) };
 }
 
 // Runs a program to its end, at most `ms` long. It gets no stdin and a session of its own, so that neither the

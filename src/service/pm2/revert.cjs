@@ -137,7 +137,7 @@ async function revert() {
   const { look } = known;
   const context = { known, failures: [], unhealthy: false, look, live: readOr('live.json', { workers: [] }).workers };
   const list = workersOf(await jlist());
-  if (known.ecosystem) {
+  if (known.whole) {
     // The baseline names every app of this folder; another one here was started since.
     const extra = Array.from(new Set(list.filter(isOurs).map(w => w.name))).filter(name => !known.apps.some(app => app.name === name));
     extra.forEach(name => known.apps.push({ name, exists: false, workers: [] }));

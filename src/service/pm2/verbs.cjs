@@ -10,17 +10,34 @@ function facts() {
   else refuse(`no pm2 on PATH (${CLEAN.PATH})`, 'npm install -g pm2');
 }
 
+// How many workers the session's time limits reckon with; 0: any number.
+function reckoned() {
+  try {
+    return Number(fs.readFileSync(path.join(DIR, 'limits'), 'utf8').trim().split(' ')[2]) || 0;
+  } catch (error) {
+    return 0;
+  }
+}
+
 // The release lies in its place: definitions for PM2, checked against the release and against what runs.
 async function prepare() {
   const all = settings();
   const defs = await definitions(all);
   const list = workersOf(await jlist());
+  const total = defs.reduce((sum, def) => sum + wantedInstances(def.app), 0);
+  if (reckoned() && total > reckoned()) {
+    throw new Failure(`the settings ask for ${count(total, 'worker')}, the time limits reckon with ${reckoned()}: name fewer apps in service.pm2.only, or give them fewer instances`);
+  }
+  if (all.earlier && all.service.port) {
+    const stop = (what, cure) => { throw new Failure(`${what}: ${cure}`); };
+    checkPort(all.service.port, defs.map(def => def.name), list, defs.some(def => def.app.exec_mode === 'cluster'), stop);
+  }
   for (const def of defs) {
     const workers = list.filter(worker => worker.name === def.name);
     if (!workers.length) continue;
     const [first] = obstacles(def, workers);
     if (first) throw new Failure(`${first.what}: ${first.cure}`);
-    if (all.service.ecosystem) warnings(def, workers).forEach(note);
+    if (all.service.ecosystem || all.earlier) warnings(def, workers).forEach(note);
     const kept = Object.keys(definitionOf(workers).env).filter(key => !(key in def.app.env) && !(key in CLEAN) && !/^(SHELL|PWD|OLDPWD|SHLVL|TERM|_|MAIL|LS_COLORS|SSH_.*|XDG_.*|NVM_.*|LC_.*|HOSTNAME|npm_.*)$/.test(key));
     if (kept.length) note(`PM2 keeps variables of ${def.name} that the settings no longer have, until it is deleted: ${kept.slice(0, 8).join(', ')}`);
   }

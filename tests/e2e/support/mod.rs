@@ -6,6 +6,7 @@ pub(crate) mod apps;
 pub(crate) mod area;
 pub(crate) mod bench;
 pub(crate) mod config;
+pub(crate) mod example;
 pub(crate) mod pm2;
 pub(crate) mod ports;
 pub(crate) mod process;

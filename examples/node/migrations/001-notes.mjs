@@ -1,0 +1,4 @@
+// Adds the list of notes.
+export function up(store) {
+  store.notes = store.notes || [];
+}
