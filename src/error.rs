@@ -3,25 +3,13 @@
 //! Holds plain data; knows nothing of the layers above it. Only `main.rs` and the reporters print an error.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+pub use crate::problem::Problem;
 use crate::text::{count, list};
 
 /// The result of everything that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// One mistake in a config file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Line and column, both from 1; none where the mistake is something absent.
-    pub at: Option<(usize, usize)>,
-    /// The dotted key, e.g. `stages.production.hosts`.
-    pub key: String,
-    /// What is wrong, in one sentence.
-    pub what: String,
-    /// How to put it right; may be empty.
-    pub hint: String,
-}
 
 /// Something about a host, or about the artifact on that host, that stops a run before it changes anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,10 +220,7 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Error::Usage { hint, .. } | Error::NoTarget { hint, .. } => hint.clone(),
-            Error::Config { problems, .. } => match problems.len() {
-                1 => String::new(),
-                n => format!("{} to mend; all are listed", count(n, "problem")),
-            },
+            Error::Config { .. } => "mend the file and try again; no host was contacted".into(),
             Error::Unanswered { .. } => "answer with --yes, or run it in a terminal".into(),
             Error::Declined => String::new(),
             Error::Build { .. } => "the command's own output above says why; nothing was sent to any host".into(),
@@ -274,26 +259,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Usage { what, .. } => f.write_str(what),
-            Error::Config { file, problems } => {
-                for (i, problem) in problems.iter().enumerate() {
-                    if i > 0 {
-                        writeln!(f)?;
-                    }
-                    match problem.at {
-                        Some((line, column)) => write!(f, "{}:{line}:{column}: ", file.display())?,
-                        None => write!(f, "{}: ", file.display())?,
-                    }
-                    write!(f, "{}", problem.what)?;
-                    if !problem.hint.is_empty() {
-                        write!(f, " ({})", problem.hint)?;
-                    }
-                }
-                Ok(())
-            }
+            Error::Config { file, problems } => f.write_str(&show_problems(file, problems, false)),
             Error::Unanswered { question } => write!(f, "{question} There is no terminal to answer in."),
             Error::Declined => f.write_str("not confirmed; nothing was done"),
             Error::Build { command, status: Some(code) } => {
-                write!(f, "the build failed: `{command}` ended with {code}")
+                write!(f, "the build failed: `{command}` ended with exit code {code}")
             }
             Error::Build { command, status: None } => write!(f, "the build failed: `{command}` was killed"),
             Error::Artifact { findings } => write_findings(f, findings),
@@ -321,6 +291,15 @@ impl fmt::Display for Error {
             Error::NoTarget { why, .. } => f.write_str(why),
             Error::Cancelled => f.write_str("cancelled"),
         }
+    }
+}
+
+/// Every problem of a config file; one alone needs no head.
+pub fn show_problems(file: &Path, problems: &[Problem], color: bool) -> String {
+    let shown: Vec<String> = problems.iter().map(|problem| problem.show(file, color)).collect();
+    match shown.len() {
+        1 => shown.concat(),
+        n => format!("{} has {}\n\n{}", file.display(), count(n, "problem"), shown.join("\n\n")),
     }
 }
 

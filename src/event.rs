@@ -37,6 +37,9 @@ pub enum EventKind {
     Release {
         /// Its id.
         release: String,
+        /// The git commit it is made from, where one is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
     },
     /// A step began.
     StepStarted {

@@ -5,6 +5,7 @@
 
 // words
 pub mod text; // counts, sizes, durations, and cleaning of untrusted text
+pub mod problem; // one mistake in a config file, and how it is shown
 pub mod error; // what can go wrong: message, hint and exit code side by side
 
 // nouns
@@ -30,7 +31,7 @@ pub mod transport; // ssh, local: the only places that start something on a host
 pub mod engine; // hosts, sessions, barriers, verification, cancel
 
 // saying
-pub mod report; // plain, json: events to people and programs
+pub mod report; // bars, plain, github, json: events to people and programs
 
 // verbs
 pub mod cli; // the command line as data

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use shipit::cli::Cli;
-use shipit::error::Error;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -17,25 +16,15 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let json = cli.global.json;
+    let global = cli.global.clone();
     let ended = runtime.block_on(shipit::command::run(cli));
     // A thread that still reads a frozen file or writes to a full pipe must not keep the process.
     runtime.shutdown_background();
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            report(&error, json);
+            shipit::report::refused(shipit::command::reporter(&global), &error);
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// An error that came before any run began.
-fn report(error: &Error, json: bool) {
-    if json {
-        let (code, hint) = (error.exit_code(), error.hint());
-        let value = serde_json::json!({"event": "ended", "code": code, "error": error.to_string(), "hint": hint});
-        println!("{value}");
-    }
-    shipit::report::error(error);
 }

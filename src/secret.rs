@@ -19,6 +19,11 @@ impl Mask {
         Mask { values }
     }
 
+    /// The values themselves, for a runner that masks as well.
+    pub fn values(&self) -> &[String] {
+        &self.values
+    }
+
     /// `text` with every secret value replaced.
     pub fn apply(&self, text: &str) -> String {
         let mut out = text.to_owned();

@@ -65,11 +65,44 @@ pub fn list<S: AsRef<str>>(items: &[S]) -> String {
 /// Text from a host or a build, made safe for a terminal: control characters (escape sequences, carriage
 /// returns, bidirectional overrides) are dropped, tabs become a space, and the line is cut at `max` characters.
 pub fn clean(line: &str, max: usize) -> String {
-    line.chars()
-        .map(|c| if c == '\t' { ' ' } else { c })
-        .filter(|c| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
-        .take(max)
-        .collect()
+    line.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control() && !turns(*c)).take(max).collect()
+}
+
+/// Whether it turns the direction of the text around it, so that a line reads otherwise than it is.
+pub fn turns(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What colours say; they only repeat what the words do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// It went well.
+    Good,
+    /// It failed.
+    Bad,
+    /// It matters little.
+    Dim,
+    /// It should be known.
+    Warn,
+    /// It is what to look for first.
+    Strong,
+}
+
+impl Paint {
+    /// `text` in this colour, where there are colours.
+    pub fn over(self, color: bool, text: &str) -> String {
+        if !color || text.trim().is_empty() {
+            return text.to_owned();
+        }
+        let code = match self {
+            Paint::Good => "32",
+            Paint::Bad => "1;31",
+            Paint::Dim => "2",
+            Paint::Warn => "33",
+            Paint::Strong => "1",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
 }
 
 /// The candidate closest to a mistyped word, for "did you mean"; none when nothing is near.

@@ -53,7 +53,13 @@ fn env(name: &str) -> Option<String> {
 fn load(global: &Global, stage: Option<&str>, hosts: &Hosts) -> Result<Config> {
     let here = std::env::current_dir().map_err(|source| Error::File { path: ".".into(), doing: "list", source })?;
     let file = config::find(global.config.as_deref(), &here)?;
-    let mut config = Config::load(&file, stage, &env)?;
+    let mut config = Config::load(&file, stage, &env).map_err(|error| match error {
+        // As a person here would call it.
+        Error::Config { file, problems } => {
+            Error::Config { file: file.strip_prefix(&here).unwrap_or(&file).to_owned(), problems }
+        }
+        other => other,
+    })?;
     if !hosts.only.is_empty() {
         let known: Vec<String> = config.hosts.iter().map(|host| host.name.clone()).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -76,16 +82,24 @@ fn terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && env("CI").is_none()
 }
 
-fn reporter(global: &Global) -> Kind {
-    if global.json {
-        return Kind::Json;
+/// Who reads, by the options and the surroundings.
+pub fn reporter(global: &Global) -> Kind {
+    let shown = std::io::stderr().is_terminal();
+    let color = report::colored(global.always_color(), shown, &env);
+    let look = Look { verbose: global.verbose, quiet: global.quiet, color };
+    let dumb = env("TERM").is_none_or(|term| term == "dumb");
+    match () {
+        () if global.json => Kind::Json,
+        () if report::on_github() => Kind::Github(look),
+        () if shown && !global.quiet && !dumb && env("CI").is_none() => Kind::Bars(look),
+        () => Kind::Plain(look),
     }
-    let color = report::colored(global.always_color(), std::io::stderr().is_terminal(), &env);
-    Kind::Plain(Look { verbose: global.verbose, quiet: global.quiet, color })
 }
 
 /// Text for stdout. A reader that went away is no failure.
 fn print(text: &str) {
+    // What a host says of itself must not command the runner.
+    let text = if report::on_github() { &report::github::inert(text) } else { text };
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

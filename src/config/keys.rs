@@ -1,7 +1,7 @@
 //! Every key of `deploy.toml`, in one table: the reader refuses what is not in it, and a test holds
 //! `deploy.example.toml` against it. Knows names only; what a value may be is said where it is read.
 
-use super::tree::{Node, Value};
+use super::tree::{Node, Position, Value};
 use crate::text::{clean, list, nearest};
 
 /// `*` stands for any name, `[]` for the tables of an array. A table is known by the keys below it.
@@ -69,11 +69,12 @@ pub(super) const KEYS: &[&str] = &[
 /// Top-level keys that a stage can't override: they are read before a stage is chosen.
 const ONCE: [&str; 3] = ["secrets", "default_stage", "stages"];
 
-/// One unknown key: where, its dotted name, what to write instead.
+/// One unknown key: where, its dotted name, what to write instead, and the whole key where one is near.
 pub(super) struct Unknown {
-    pub(super) at: (usize, usize),
+    pub(super) at: Position,
     pub(super) key: String,
     pub(super) hint: String,
+    pub(super) meant: Option<String>,
 }
 
 /// Every key of the file that is not in the table, in all stages.
@@ -103,7 +104,9 @@ fn walk<'n>(node: &'n Node, path: &mut Vec<&'n str>, found: &mut Vec<Unknown>) {
                     "*"
                 } else {
                     let key = clean(&child.key, 80);
-                    found.push(Unknown { at: child.named_at, key, hint: hint(name, &known) });
+                    let table = child.key.strip_suffix(name.as_str()).unwrap_or_default();
+                    let meant = nearest(name, known.iter().copied()).map(|near| format!("{table}{near}"));
+                    found.push(Unknown { at: child.named_at, key, hint: hint(name, &known), meant });
                     continue;
                 };
                 path.push(pattern);

@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reader::{Reader, Section};
+use super::reader::{Reader, Section, problem};
 use super::schema::{Address, Config};
-use super::tree::{self, Node};
-use super::{check, exposed, keys, sections, values};
+use super::tree::{self, Lines, Node, Position};
+use super::{check, exposed, keys, sections, stages, values};
 use crate::error::{Error, Problem, Result, unknown_word};
 use crate::release::ReleaseId;
-use crate::text::{clean, list};
+use crate::secret::Mask;
+use crate::text::{clean, list, nearest};
 
 /// The name that is looked for.
 pub const FILE: &str = "deploy.toml";
@@ -43,12 +44,23 @@ impl Config {
     /// The config of `stage` (or of the only or default one) in `file`. `env` gives the variables.
     pub fn load(file: &Path, stage: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
         let file = absolute(file)?;
-        let root = read(&file)?;
+        let (root, text) = read(&file)?;
         let reader = Reader::new(env);
-        for unknown in keys::unknown(&root) {
-            reader.report(Some(unknown.at), &unknown.key, "is not a key that shipit knows", unknown.hint);
+        let unknown = keys::unknown(&root);
+        for unknown in &unknown {
+            reader.report(Some(unknown.at), &unknown.key, "is not a key that shipit knows", &unknown.hint);
         }
-        let chosen = choose(&reader, &root, stage)?;
+        stages::check(&reader, &root);
+        let chosen = match choose(&reader, &root, stage) {
+            Ok(chosen) => chosen,
+            // What else is wrong is told with it, not after it.
+            Err(Error::Usage { what, hint }) if reader.found() => {
+                let mut problems = reader.into_problems();
+                problems.push(problem(None, String::new(), what, hint));
+                return Err(refused(file, &text, problems));
+            }
+            Err(error) => return Err(error),
+        };
         let over = chosen.as_deref().and_then(|name| root.get("stages")?.get(name));
         let (merged, chosen) = match over {
             Some(over) if over.is_table() => (Node { key: String::new(), ..tree::merge(&root, over) }, chosen),
@@ -59,13 +71,23 @@ impl Config {
             None => (root, None),
         };
         let config = resolve(&reader, &merged, file, chosen);
-        let problems = reader.into_problems();
-        if problems.is_empty() { Ok(config) } else { Err(Error::Config { file: config.file, problems }) }
+        let mut problems = reader.into_problems();
+        // A mistyped key is one mistake, not two.
+        let meant = |key: &str| unknown.iter().any(|unknown| unknown.meant.as_deref() == Some(key));
+        problems.retain(|problem| !(problem.what.ends_with("is missing") && meant(&problem.key)));
+        if problems.is_empty() {
+            return Ok(config);
+        }
+        // An expanded value may be told, and a secret may be in it.
+        let mask = Mask::new(config.secret_values);
+        let masked =
+            |problem: Problem| Problem { what: mask.apply(&problem.what), hint: mask.apply(&problem.hint), ..problem };
+        Err(refused(config.file, &text, problems.into_iter().map(masked).collect()))
     }
 
     /// The stages' names in the order of the file.
     pub fn stages(file: &Path) -> Result<Vec<String>> {
-        let root = read(&absolute(file)?)?;
+        let (root, _) = read(&absolute(file)?)?;
         Ok(stage_names(&root))
     }
 }
@@ -75,14 +97,33 @@ fn absolute(file: &Path) -> Result<PathBuf> {
     path.map_err(|source| Error::File { path: file.to_owned(), doing: "read", source })
 }
 
-fn read(file: &Path) -> Result<Node> {
+fn read(file: &Path) -> Result<(Node, String)> {
     let bytes = std::fs::read(file).map_err(|source| Error::File { path: file.to_owned(), doing: "read", source })?;
-    let text = String::from_utf8(bytes).map_err(|_| (None, "the file is not UTF-8 text".to_owned()));
-    text.and_then(|text| tree::parse(&text)).map_err(|(at, what)| {
-        let what = what.lines().map(str::trim).collect::<Vec<_>>().join(", ");
-        let problem = Problem { at, key: String::new(), what: clean(&what, 200), hint: String::new() };
-        Error::Config { file: file.to_owned(), problems: vec![problem] }
-    })
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let what = "the file is not UTF-8 text".to_owned();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+        let at = Lines::new(&before).position(before.len()..before.len());
+        refused(file.to_owned(), &before, vec![problem(Some(at), String::new(), what, "save it as UTF-8".into())])
+    })?;
+    match tree::parse(&text) {
+        Ok(root) => Ok((root, text)),
+        Err(broken) => {
+            let shown = |(at, what): (Option<Position>, String)| {
+                let what = what.lines().map(str::trim).collect::<Vec<_>>().join(", ");
+                problem(at, String::new(), format!("this is not TOML: {}", clean(&what, 200)), String::new())
+            };
+            Err(refused(file.to_owned(), &text, broken.into_iter().map(shown).collect()))
+        }
+    }
+}
+
+/// The error with all problems of `file`, each with its line of `text`.
+fn refused(file: PathBuf, text: &str, mut problems: Vec<Problem>) -> Error {
+    for problem in &mut problems {
+        let line = problem.at.and_then(|(line, _)| text.lines().nth(line - 1));
+        problem.source = line.unwrap_or_default().to_owned();
+    }
+    Error::Config { file, problems }
 }
 
 fn stage_names(root: &Node) -> Vec<String> {
@@ -104,7 +145,12 @@ fn choose(reader: &Reader<'_>, root: &Node, asked: Option<&str>) -> Result<Optio
     if let Some(default) = &default
         && !names.contains(default)
     {
-        section.wrong("default_stage", format!("is \"{}\", which is no stage", clean(default, 40)), list(&known));
+        let hint = match nearest(default, known.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if known.is_empty() => String::new(),
+            None => format!("the stages are {}", list(&known)),
+        };
+        section.wrong("default_stage", format!("is \"{}\", which is no stage", clean(default, 40)), hint);
     }
     if names.is_empty() {
         section.section("stages").none("has no stage", "add [stages.production] with hosts and path");
@@ -158,10 +204,11 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
             }
         }
         config.hosts = sections::hosts(&root);
-        config.path = root.string("path").unwrap_or_default();
-        if root.has("path") && config.path.is_empty() {
+        let path = root.string("path");
+        if path.as_deref() == Some("") {
             root.wrong("path", "must not be empty", "");
         }
+        config.path = path.unwrap_or_default();
     }
     check::check(&root, &config);
     let remote = config.hosts.iter().any(|host| host.address != Address::Local);

@@ -9,6 +9,9 @@ mod reader;
 pub mod schema;
 mod sections;
 #[cfg(test)]
+mod shown;
+mod stages;
+#[cfg(test)]
 mod tests;
 mod tree;
 mod values;

@@ -30,13 +30,19 @@ impl<'a> Reader<'a> {
     /// Records a problem: the key, then `what` as its predicate.
     pub(super) fn report(&self, at: Option<Position>, key: &str, what: impl AsRef<str>, hint: impl Into<String>) {
         let key = clean(key, 80);
-        let problem = Problem { at, what: format!("`{key}` {}", what.as_ref()), key, hint: hint.into() };
-        self.problems.borrow_mut().push(problem);
+        let what = format!("`{key}` {}", what.as_ref());
+        self.problems.borrow_mut().push(problem(at, key, what, hint.into()));
     }
 
     /// Records a problem at a value.
     pub(super) fn wrong(&self, node: &Node, what: impl AsRef<str>, hint: impl Into<String>) {
-        self.report(Some(node.at), &node.key, what, hint);
+        // A table with a head of its own stands from its `[` on; its name is what to look at.
+        self.report(Some(node.at.max(node.named_at)), &node.key, what, hint);
+    }
+
+    /// Whether there is a problem so far.
+    pub(super) fn found(&self) -> bool {
+        !self.problems.borrow().is_empty()
     }
 
     /// The problems so far, in the order of the file.
@@ -45,6 +51,11 @@ impl<'a> Reader<'a> {
         problems.sort_by_key(|problem| problem.at.unwrap_or_default());
         problems.dedup();
         problems
+    }
+
+    /// `text` expanded; none where that is a problem, which is told only where the value is read.
+    pub(super) fn quietly(&self, text: &str) -> Option<String> {
+        values::expand(text, self.env).ok()
     }
 
     /// A string value, expanded.
@@ -77,6 +88,12 @@ impl<'a> Reader<'a> {
     pub(super) fn mistyped(&self, node: &Node, wanted: &str, hint: impl Into<String>) {
         self.wrong(node, format!("must be {wanted}, not {}", node.value.kind()), hint);
     }
+}
+
+/// A problem; its line of the file is put in at the end.
+pub(super) fn problem(at: Option<Position>, key: String, what: String, hint: String) -> Problem {
+    let width = at.map_or(0, |at| at.width);
+    Problem { at: at.map(|at| (at.line, at.column)), width, key, what, hint, source: String::new() }
 }
 
 /// One table, or where it would be.

@@ -2,6 +2,7 @@
 //! Plain data; `load.rs` makes it, `check.rs` judges it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +68,20 @@ pub enum Address {
         /// The port.
         port: Option<u16>,
     },
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Address::Ssh { user, host, port } = self else { return f.write_str("local") };
+        if let Some(user) = user {
+            write!(f, "{user}@")?;
+        }
+        match host.contains(':') {
+            true => write!(f, "[{host}]")?,
+            false => f.write_str(host)?,
+        }
+        port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
 }
 
 /// `[build]`

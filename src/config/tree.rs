@@ -7,8 +7,16 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Line and column, both from 1, counted in characters.
-pub(super) type Position = (usize, usize);
+/// Where something stands, and how much of its first line it takes; in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    /// From 1.
+    pub(super) line: usize,
+    /// From 1.
+    pub(super) column: usize,
+    /// Up to the end of the line at most.
+    pub(super) width: usize,
+}
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -74,13 +82,18 @@ impl Node {
     }
 }
 
-/// The whole file; the error is where it stops being TOML, and the parser's own words.
-pub(super) fn parse(text: &str) -> Result<Node, (Option<Position>, String)> {
+/// The whole file; else each place where it is not TOML, with the parser's own words.
+pub(super) fn parse(text: &str) -> Result<Node, Vec<(Option<Position>, String)>> {
     let lines = Lines::new(text);
-    let table = DeTable::parse(text)
-        .map_err(|error| (error.span().map(|span| lines.position(span)), error.message().to_owned()))?;
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let told =
+            |error: &toml::de::Error| (error.span().map(|span| lines.position(span)), error.message().to_owned());
+        return Err(errors.iter().map(told).collect());
+    }
     let value = Value::Table(entries(table.get_ref(), "", &lines));
-    Ok(Node { at: (1, 1), named_at: (1, 1), key: String::new(), value })
+    let at = Position { line: 1, column: 1, width: 0 };
+    Ok(Node { at, named_at: at, key: String::new(), value })
 }
 
 /// `over` laid over `base`: tables merge key by key, everything else replaces.
@@ -133,23 +146,24 @@ fn node(value: &Spanned<DeValue<'_>>, key: String, named_at: Option<Position>, l
     Node { at, named_at: named_at.unwrap_or(at), key, value: inner }
 }
 
-/// Turns byte offsets into lines and columns.
-struct Lines<'t> {
+/// Turns byte ranges into lines, columns and widths.
+pub(super) struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
 }
 
 impl<'t> Lines<'t> {
-    fn new(text: &'t str) -> Lines<'t> {
+    pub(super) fn new(text: &'t str) -> Lines<'t> {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
         Lines { text, starts }
     }
 
-    fn position(&self, span: Range<usize>) -> Position {
+    pub(super) fn position(&self, span: Range<usize>) -> Position {
         let offset = span.start.min(self.text.len());
         let line = self.starts.partition_point(|start| *start <= offset);
         let start = self.starts[line - 1];
         let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
-        (line, column)
+        let meant = self.text.get(offset..span.end.min(self.text.len())).unwrap_or_default();
+        Position { line, column, width: meant.lines().next().unwrap_or_default().chars().count() }
     }
 }

@@ -41,13 +41,16 @@ pub(super) fn findings(host: &Host, config: &Config, facts: &Facts, needs: Optio
         });
     }
     if let Some(needs) = needs {
-        // Twice the space: the archive's tail and the file system's own blocks; an empty disk is no goal.
-        let free = facts.number("free_kb").map(|kb| kb * 1024);
-        if let Some(free) = free.filter(|free| *free < needs.bytes + needs.bytes / 4 + needs.entries * 512 + (8 << 20))
-        {
+        // The archive's tail and the file system's own blocks; an empty disk is no goal.
+        let wanted = needs.bytes + needs.bytes / 4 + needs.entries * 512 + (8 << 20);
+        if let Some(free) = facts.number("free_kb").map(|kb| kb * 1024).filter(|free| *free < wanted) {
+            let (free, own, wanted) = (bytes(free), bytes(needs.bytes), bytes(wanted));
             found.push(Finding {
-                what: format!("{} free, the release needs {}", bytes(free), bytes(needs.bytes)),
-                cure: format!("make room: shipit cleanup {} --keep 2", config.stage),
+                what: format!("the disk has {free} free; the release of {own} needs {wanted} to unpack and to spare"),
+                cure: format!(
+                    "make room: shipit cleanup {} --keep 2; what fills it: df -h {}",
+                    config.stage, config.path
+                ),
             });
         }
         if let Some(free) = facts.number("free_inodes").filter(|free| *free > 0 && *free < needs.entries + 100) {

@@ -66,6 +66,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         mtime,
     )));
     let settings = service::settings(&service, &config.health, &artifact.app_dir, false);
+    let commit = run.origin.commit.clone();
     decide(
         run,
         Release {
@@ -76,6 +77,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
             shared: run.request.config.shared.clone(),
             settings,
         },
+        commit,
     );
     Ok(())
 }
@@ -93,10 +95,11 @@ pub(super) fn earlier_release(run: &mut Run, record: Record) {
             shared: record.shared,
             settings,
         },
+        record.commit,
     );
 }
 
-fn decide(run: &mut Run, release: Release) {
-    run.events.send(EventKind::Release { release: release.id.to_string() });
+fn decide(run: &mut Run, release: Release, commit: Option<String>) {
+    run.events.send(EventKind::Release { release: release.id.to_string(), commit });
     run.release = Some(release);
 }

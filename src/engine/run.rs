@@ -85,6 +85,12 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
         hosts,
     };
     let failure = run.forward().await.err();
+    if let Some(Error::Cancelled) = failure {
+        events.warn(match run.switched() {
+            true => "cancelled: what was live is put back, which takes a moment",
+            false => "cancelled",
+        });
+    }
     let endings = takeback::conclude(&mut run, failure.as_ref()).await;
     let release = run.release.as_ref().map(|release| release.id.to_string());
     judge(verb, &stage, &path, release, endings, failure)

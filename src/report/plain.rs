@@ -8,10 +8,12 @@ use std::time::Duration;
 use super::safe;
 use crate::event::{Event, EventKind, HostState, StepOutcome};
 use crate::secret::Mask;
-use crate::text::{duration, list};
+use crate::text::{Paint, duration, list};
 
 /// Output lines kept of each step, to be shown if it fails.
 const KEPT: usize = 40;
+/// The same for a build, which is shown whole: its cause often stands far from its end.
+const KEPT_OF_BUILD: usize = 10_000;
 /// The width of the step column.
 const STEP: usize = 10;
 
@@ -24,15 +26,6 @@ pub struct Look {
     pub quiet: bool,
     /// With colours. They only repeat what the words say.
     pub color: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Paint {
-    Good,
-    Bad,
-    Dim,
-    Warn,
-    Strong,
 }
 
 /// Writes events as lines of text.
@@ -65,7 +58,7 @@ impl<W: Write> Plain<W> {
                 let title = self.one_line(&format!("{verb} {app} ({stage}) on {}", list(hosts)));
                 lines.push(self.paint(Paint::Strong, &title));
             }
-            EventKind::Release { release } => lines.push(format!("release {}", self.one_line(release))),
+            EventKind::Release { release, .. } => lines.push(format!("release {}", self.one_line(release))),
             EventKind::StepStarted { step } if self.look.verbose => {
                 lines.push(format!("{step:STEP$} {}", self.paint(Paint::Dim, "...")));
             }
@@ -78,7 +71,7 @@ impl<W: Write> Plain<W> {
                 } else {
                     let kept = self.kept.entry((event.host.clone(), step)).or_default();
                     kept.push_back(line);
-                    if kept.len() > KEPT {
+                    if kept.len() > if *step == "build" { KEPT_OF_BUILD } else { KEPT } {
                         kept.pop_front();
                     }
                 }
@@ -104,8 +97,17 @@ impl<W: Write> Plain<W> {
                 } else {
                     lines.push(failed);
                 }
-                if let Some(kept) = self.kept.remove(&(event.host.clone(), *step)) {
-                    lines.push(format!("  the last lines of {step}:"));
+                let mut kept = self.kept.remove(&(event.host.clone(), *step)).unwrap_or_default();
+                // A log that is told below need not be told twice.
+                let logs = self.logs.get(&event.host);
+                kept.retain(|line| {
+                    !logs.is_some_and(|logs| logs.iter().any(|told| told.starts_with(&format!("    {line}"))))
+                });
+                if !kept.is_empty() {
+                    lines.push(match *step {
+                        "build" => "  what the build printed:".to_owned(),
+                        _ => format!("  the last lines of {step}:"),
+                    });
                     lines.extend(kept.iter().map(|line| format!("    {line}")));
                 }
                 lines.extend(self.logs.remove(&event.host).unwrap_or_default());
@@ -116,7 +118,8 @@ impl<W: Write> Plain<W> {
             }
             EventKind::Log { title, lines: log } => {
                 let mut text = vec![format!("  {}:", self.one_line(title))];
-                text.extend(log.iter().flat_map(|line| safe(&self.mask, line)).map(|line| format!("    {line}")));
+                let lines = log.iter().flat_map(|line| safe(&self.mask, line)).map(|line| format!("    {line}"));
+                text.extend(folded(lines.collect()));
                 self.logs.entry(event.host.clone()).or_default().extend(text);
             }
             EventKind::HostEnded { state, detail } => {
@@ -195,18 +198,27 @@ impl<W: Write> Plain<W> {
     }
 
     fn paint(&self, paint: Paint, text: &str) -> String {
-        if !self.look.color || text.trim().is_empty() {
-            return text.to_owned();
-        }
-        let code = match paint {
-            Paint::Good => "32",
-            Paint::Bad => "1;31",
-            Paint::Dim => "2",
-            Paint::Warn => "33",
-            Paint::Strong => "1",
-        };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        paint.over(self.look.color, text)
     }
+}
+
+impl Plain<Vec<u8>> {
+    /// The lines of one event, for a reporter that puts them elsewhere.
+    pub(super) fn lines(&mut self, event: &Event) -> String {
+        // Writing to memory does not fail.
+        let _ = self.event(event);
+        String::from_utf8_lossy(&std::mem::take(&mut self.out)).into_owned()
+    }
+}
+
+/// What crashes again and again says the same again and again: once, with how often.
+fn folded(lines: Vec<String>) -> Vec<String> {
+    let same = lines.chunk_by(|a, b| a == b);
+    same.map(|same| match same.len() {
+        1 => same[0].clone(),
+        n => format!("{}  ({n} times)", same[0]),
+    })
+    .collect()
 }
 
 /// Whether an event is shown with `--quiet`.
@@ -227,7 +239,7 @@ fn matters(kind: &EventKind) -> bool {
 }
 
 /// `detail in 2.1s`; no time where it is too short to matter.
-fn with_time(detail: String, seconds: f64) -> String {
+pub(super) fn with_time(detail: String, seconds: f64) -> String {
     let time = length(seconds);
     if time < Duration::from_millis(50) {
         return detail;
@@ -238,6 +250,6 @@ fn with_time(detail: String, seconds: f64) -> String {
     }
 }
 
-fn length(seconds: f64) -> Duration {
+pub(super) fn length(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

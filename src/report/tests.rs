@@ -33,7 +33,10 @@ fn run() -> Vec<Event> {
     events.extend(lines(None, "build", 3));
     events.extend([
         on(None, ok("build", "npm run build", 61.4)),
-        on(None, EventKind::Release { release: "20260321-140000-k3f8".into() }),
+        on(
+            None,
+            EventKind::Release { release: "20260321-140000-k3f8".into(), commit: Some("0123456789abcdef".into()) },
+        ),
         on(web1, EventKind::StepStarted { step: "receive" }),
         on(web1, EventKind::Progress { step: "receive", done: 5, total: 10 }),
         on(web1, ok("receive", "12 MB", 2.1)),
@@ -66,7 +69,12 @@ fn run() -> Vec<Event> {
             web2,
             EventKind::Log {
                 title: "the app's own log".into(),
-                lines: vec!["Error: listen EADDRINUSE".into(), "    at correct-horse".into()],
+                lines: vec![
+                    "Error: listen EADDRINUSE".into(),
+                    "    at correct-horse".into(),
+                    "again".into(),
+                    "again".into(),
+                ],
             },
         ),
         on(web1, EventKind::HostEnded { state: HostState::Reverted, detail: "runs 20260320-090000-aaaa".into() }),

@@ -141,10 +141,8 @@ impl Finder<'_> {
 
     fn import(&mut self, at: usize) {
         match self.kind(at + 1) {
-            Some(Kind::Mark(b'(')) => {
-                if self.argument(at + 1) {
-                    self.add(at + 2, if self.is_caught(at + 1) { Need::Optional } else { Need::Late });
-                }
+            Some(Kind::Mark(b'(')) if self.argument(at + 1) => {
+                self.add(at + 2, if self.is_caught(at + 1) { Need::Optional } else { Need::Late });
             }
             Some(Kind::Text(_)) if self.at_top() => self.add(at + 1, Need::Always),
             Some(Kind::Word(_) | Kind::Mark(b'{' | b'*')) if self.at_top() => self.from(at + 1),

@@ -1,7 +1,6 @@
 //! Where an import leads, among the files of a release: as node looks for it, through links, but never outside.
 //! A package is only looked for, not looked into.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use serde_json::Value;
@@ -11,49 +10,10 @@ use super::super::tree::{Node, Tree};
 use crate::error::{Error, Result};
 
 /// What node brings along, without `node:`.
-const BUILTINS: [&str; 41] = [
-    "assert",
-    "async_hooks",
-    "buffer",
-    "child_process",
-    "cluster",
-    "console",
-    "constants",
-    "crypto",
-    "dgram",
-    "diagnostics_channel",
-    "dns",
-    "domain",
-    "events",
-    "fs",
-    "http",
-    "http2",
-    "https",
-    "inspector",
-    "module",
-    "net",
-    "os",
-    "path",
-    "perf_hooks",
-    "process",
-    "punycode",
-    "querystring",
-    "readline",
-    "repl",
-    "stream",
-    "string_decoder",
-    "sys",
-    "timers",
-    "tls",
-    "trace_events",
-    "tty",
-    "url",
-    "util",
-    "v8",
-    "vm",
-    "wasi",
-    "zlib",
-];
+const BUILTINS: &str = "assert async_hooks buffer child_process cluster console constants crypto dgram \
+    diagnostics_channel dns domain events fs http http2 https inspector module net os path perf_hooks process punycode \
+    querystring readline repl stream string_decoder sys timers tls trace_events tty url util v8 vm wasi \
+    worker_threads zlib";
 /// What `require` adds to a name by itself.
 const ENDINGS: [&str; 6] = ["", ".js", ".mjs", ".cjs", ".json", ".node"];
 /// The conditions of package.json that hold for node, in the order in which they are tried here.
@@ -125,7 +85,7 @@ impl Resolver<'_> {
     fn package(&self, folder: &[u8], name: &str) -> Result<Place> {
         let mut parts = name.splitn(3, '/');
         let first = parts.next().unwrap_or(name);
-        if BUILTINS.contains(&first) && !name.ends_with('/') || first == "worker_threads" {
+        if BUILTINS.split(' ').any(|own| own == first) && !name.ends_with('/') {
             return Ok(Place::Elsewhere);
         }
         let package = match parts.next() {
@@ -153,7 +113,7 @@ impl Resolver<'_> {
     }
 
     /// The nearest package.json at or above `folder`, with its folder; an unreadable one says nothing.
-    fn about(&self, folder: &[u8]) -> Result<Option<(Vec<u8>, BTreeMap<String, Value>)>> {
+    fn about(&self, folder: &[u8]) -> Result<Option<(Vec<u8>, Value)>> {
         for above in ancestors(folder) {
             if let Some(Node::File { source, .. }) = self.tree.get(&joined(above, "package.json")) {
                 let text =

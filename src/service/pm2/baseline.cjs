@@ -111,6 +111,10 @@ function checkPort(port, names, all, cluster, refuse) {
         continue;
       }
       refuse(`port ${port} is held by ${other ? `PM2's app ${quoted(other.name)}` : 'another app of PM2'}`, `choose another port, or stop that app${other ? `: pm2 delete ${quoted(other.name)} && pm2 save` : ''}`);
+    } else if (holder.pid && all.some(w => w.pid && family(w.pid).includes(holder.pid))) {
+      // A process that PM2 would only start again.
+      const other = quoted(all.find(w => w.pid && family(w.pid).includes(holder.pid)).name);
+      refuse(`port ${port} is held by PM2's app ${other}`, `choose another port, or stop that app: pm2 delete ${other} && pm2 save`);
     } else if (holder.pid) {
       refuse(`port ${port} is held by process ${holder.pid} (${holder.command})`, `choose another port, or stop that process: kill ${holder.pid}`);
     } else if (process.getuid && holder.uid !== process.getuid()) {

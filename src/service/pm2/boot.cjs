@@ -80,9 +80,10 @@ async function endCandidate(candidate) {
 }
 
 // Where the candidate listens, when not on the port it was given.
-function strayPort(candidate) {
+function strayPort(candidate, given) {
   const ids = family(candidate.pid);
-  const socket = sockets().find(s => s.state === '0A' && ids.some(id => holds(id, s.inode)));
+  const own = sockets().filter(s => s.state === '0A' && ids.some(id => holds(id, s.inode)));
+  const socket = own.some(s => s.local.port === given) ? null : own[0];
   return socket ? `; it listens on port ${socket.local.port}: it must take the port from PORT` : '';
 }
 
@@ -121,7 +122,7 @@ async function untilWell(candidate, def, port, health) {
     last = seen.fault;
     await sleep(Math.min(health.interval_ms, 250));
   }
-  throw new Failure(`not well within ${health.within_ms} ms: ${last}${strayPort(candidate)}`);
+  throw new Failure(`not well within ${health.within_ms / 1000} s: ${last}${strayPort(candidate, port)}`);
 }
 
 async function bootOne(def, health) {

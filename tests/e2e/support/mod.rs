@@ -2,6 +2,7 @@
 //! and eyes of their own. Nothing here uses shipit's code.
 
 pub(crate) mod account;
+pub(crate) mod alike;
 pub(crate) mod apps;
 pub(crate) mod area;
 pub(crate) mod bench;
@@ -14,6 +15,8 @@ pub(crate) mod proxy;
 pub(crate) mod shipit;
 pub(crate) mod site;
 pub(crate) mod sshd;
+pub(crate) mod svg;
+pub(crate) mod terminal;
 pub(crate) mod tree;
 
 pub(crate) use apps::{App, Bad};
