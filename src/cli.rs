@@ -87,6 +87,10 @@ pub enum Verb {
     /// Show what runs where, how that is proved, leftovers, the lock and a hold
     #[command(after_help = "Example: shipit status production")]
     Status(Place),
+    /// Look at the config and the hosts as a deploy would, and say what stands in its way
+    #[command(after_help = "Reads only: no lock, no write. Exit code 1: a deploy would be refused.\n\n\
+        Example: shipit check production")]
+    Check(Place),
     /// Finish what an interrupted run left behind
     #[command(after_help = "Example: shipit recover production")]
     Recover(Place),
@@ -342,7 +346,7 @@ mod tests {
         let all: String = helps.map(|help| format!("{help}\n")).collect();
         let examples: Vec<&str> =
             all.lines().filter_map(|line| line.split_once("shipit ")).map(|(_, rest)| rest).collect();
-        assert_eq!(examples.len(), 13);
+        assert_eq!(examples.len(), 14);
         for example in examples {
             parse(example).unwrap_or_else(|error| panic!("{example}: {error}"));
         }

@@ -2,6 +2,7 @@
 //! looking at hosts without a session, running a plan with a reporter.
 
 mod build;
+mod check;
 mod cleanup;
 mod deploy;
 mod hold;
@@ -39,6 +40,7 @@ pub async fn run(cli: Cli) -> Result<u8> {
         Verb::Rollback(args) => rollback::run(&global, args).await,
         Verb::Releases(place) => releases::run(&global, place).await,
         Verb::Status(place) => status::run(&global, place).await,
+        Verb::Check(place) => check::run(&global, place).await,
         Verb::Recover(place) => recover::run(&global, place).await,
         Verb::Unlock(place) => unlock::run(&global, place).await,
         Verb::Hold(args) => hold::run(&global, args).await,

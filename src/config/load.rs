@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::reader::{Reader, Section, problem};
 use super::schema::{Address, Config};
 use super::tree::{self, Lines, Node, Position};
-use super::{check, keys, sections, stages, values};
+use super::{check, exposed, keys, sections, stages, values};
 use crate::error::{Error, Problem, Result, unknown_word};
 use crate::release::ReleaseId;
 use crate::secret::Mask;
@@ -190,6 +190,7 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         ask: root.flag("ask").unwrap_or(false),
         branch: root.string("branch"),
         secret_values: secrets(&root),
+        exposed: exposed::names(merged),
         service,
         app,
         file,

@@ -2,6 +2,7 @@
 
 mod check;
 mod command;
+mod exposed;
 mod hooks;
 mod keys;
 mod load;

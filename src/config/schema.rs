@@ -27,6 +27,8 @@ pub struct Config {
     pub branch: Option<String>,
     /// Values of the variables named by `secrets`, to be masked.
     pub secret_values: Vec<String>,
+    /// Variables in use that look like secrets by their names and are not in `secrets`.
+    pub exposed: Vec<String>,
     /// `[build]`
     pub build: Build,
     /// `[shared]`

@@ -8,6 +8,9 @@ use crate::text::{bytes, count, list};
 /// Clocks further apart than this are worth a word.
 const SKEW_S: i64 = 60;
 
+/// What is said of a link that leads to no release.
+pub(super) const DANGLING: &str = "current leads nowhere: what was live is gone, and can't be put back if this fails";
+
 /// What an artifact needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
@@ -64,34 +67,55 @@ pub(super) fn space(config: &Config, facts: &Facts, needs: Needs, removed: usize
     found
 }
 
+/// A branch that the stage is not deployed from.
+pub(super) fn wrong_branch(config: &Config, here: Option<&str>) -> Option<Finding> {
+    let wanted = config.branch.as_deref().filter(|wanted| here != Some(*wanted))?;
+    Some(Finding {
+        what: format!("{} is deployed from branch {wanted}, this is {}", config.stage, here.unwrap_or("no branch")),
+        cure: format!("git switch {wanted}"),
+    })
+}
+
+/// How many seconds the host's clock is ahead of ours.
+pub(super) fn skew(facts: &Facts, now: i64) -> Option<i64> {
+    Some(facts.value("time")?.parse::<i64>().ok()? - now)
+}
+
+/// Whether clocks are so far apart that it is worth a word.
+pub(super) fn is_far(skew: i64) -> bool {
+    skew.abs() > SKEW_S
+}
+
 /// Sentences that stop nothing.
 pub(super) fn warnings(facts: &Facts, now: i64) -> Vec<String> {
     let mut said = facts.warnings.clone();
-    if let Some(time) = facts.value("time").and_then(|time| time.parse::<i64>().ok()) {
-        let skew = time - now;
-        if skew.abs() > SKEW_S {
-            said.push(format!(
-                "its clock is {} s {}; release ids stay in order all the same",
-                skew.abs(),
-                if skew > 0 { "ahead" } else { "behind" }
-            ));
-        }
+    if let Some(skew) = skew(facts, now).filter(|skew| is_far(*skew)) {
+        said.push(far(skew));
     }
     if facts.value("dangling").is_some() {
-        said.push("current leads nowhere: what was live is gone, and can't be put back if this fails".into());
+        said.push(DANGLING.into());
     }
     said
 }
 
+/// Clocks that are far apart, in a sentence.
+pub(super) fn far(skew: i64) -> String {
+    let way = if skew > 0 { "ahead" } else { "behind" };
+    format!("its clock is {} s {way}; release ids stay in order all the same", skew.abs())
+}
+
 fn copy_command(host: &Host, config: &Config, path: &str) -> String {
-    let to = format!("{}/shared/{path}", config.path);
-    let name = path.rsplit('/').next().unwrap_or(path);
+    // Its folder may not be there before the first deploy.
+    let (folder, name) = match path.rsplit_once('/') {
+        Some((folder, name)) => (format!("{}/shared/{folder}", config.path), name),
+        None => (format!("{}/shared", config.path), path),
+    };
     match &host.address {
-        Address::Local => format!("cp {name} {to}"),
+        Address::Local => format!("mkdir -p {folder} && cp {name} {folder}/"),
         Address::Ssh { user, host, port } => {
             let at = user.as_ref().map_or(host.clone(), |user| format!("{user}@{host}"));
-            let port = port.or(config.ssh.port).map(|port| format!("-P {port} ")).unwrap_or_default();
-            format!("scp {port}{name} {at}:{to}")
+            let port = |flag| port.or(config.ssh.port).map(|port| format!("{flag} {port} ")).unwrap_or_default();
+            format!("ssh {}{at} mkdir -p {folder} && scp {}{name} {at}:{folder}/", port("-p"), port("-P"))
         }
     }
 }

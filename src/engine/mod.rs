@@ -6,12 +6,14 @@ mod host; // one host: connection, session, side channels
 mod http; // one look at a service
 mod outcome; // exit code, state of production, what to do next
 mod findings; // facts against needs
+mod reach; // whether a host's ports can be reached
 mod limits; // how long a host may take
 mod parcel; // packing and sending
 mod release; // the release that a run makes live
 mod run; // the order of things
 mod scripts; // scripts and their variables
 mod session; // words and answers
+mod survey; // what `check` says of a host
 mod suits; // a release against a host's machine and node
 mod steps; // what each step does, one file a step
 mod takeback; // the way back
@@ -30,8 +32,10 @@ pub use cancel::Cancel;
 pub use here::Origin;
 pub use host::{HostRun, Said};
 pub use outcome::{Ending, Outcome};
+pub use reach::forwards;
 pub use run::{Request, run};
 pub use scripts::Home;
+pub use survey::{Row, Seen, Status, here, survey, unheard};
 pub use target::{Wanted, choose};
 
 /// Builds and packages, told as the two steps of a deploy.

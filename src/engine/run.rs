@@ -16,7 +16,7 @@ use super::release::{self, Release};
 use super::scripts::Home;
 use super::suits::Asks;
 use super::target::{self, Wanted};
-use super::{steps, takeback};
+use super::{findings, steps, takeback};
 use crate::artifact::Artifact;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -270,20 +270,12 @@ impl Run {
     }
 
     fn check_branch(&self) -> Result<()> {
-        let config = &self.request.config;
         if self.request.plan.verb != Verb::Deploy {
             return Ok(());
         }
-        match (&config.branch, &self.origin.branch) {
-            (Some(wanted), here) if here.as_ref() != Some(wanted) => Err(Error::Usage {
-                what: format!(
-                    "{} is deployed from branch {wanted}, this is {}",
-                    config.stage,
-                    here.as_deref().unwrap_or("no branch")
-                ),
-                hint: format!("git switch {wanted}"),
-            }),
-            _ => Ok(()),
+        match findings::wrong_branch(&self.request.config, self.origin.branch.as_deref()) {
+            Some(found) => Err(Error::Usage { what: found.what, hint: found.cure }),
+            None => Ok(()),
         }
     }
 

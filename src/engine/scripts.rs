@@ -135,6 +135,25 @@ impl Home {
         .var("PROGRAM", service::program(&config.service))
         .var("NAMES", service::names(&config.service))
         .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
+        .var("SURVEY", "")
+    }
+
+    /// Looking without touching, at all that a deploy would depend on.
+    pub fn survey(&self, config: &Config) -> Script {
+        let lines = |paths: &[String]| paths.iter().map(|path| shared_path(path)).collect::<Vec<_>>().join("\n");
+        let words = service::words(&config.service);
+        self.script(
+            "survey",
+            &[remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words, remote::SURVEY, remote::LOOK],
+        )
+        .var("SHARED_FILES", lines(&config.shared.files))
+        .var("SHARED_DIRS", lines(&config.shared.dirs))
+        .var("PROGRAM", service::program(&config.service))
+        .var("SETTINGS", service::settings(&config.service, &config.health, "", false))
+        .var("NAMES", service::names(&config.service))
+        // What a deploy that lacks space removes first: the new release counts as one of those that are kept.
+        .var("KEEP", config.release.keep.saturating_sub(1).max(1).to_string())
+        .var("SURVEY", "yes")
     }
 
     /// Taking a lock away from `owner` (its token); empty: only tells who has it.
@@ -302,6 +321,7 @@ b",
                 home.hold(Some("it's")),
                 home.mark(&id, State::Failed, "it's $(x)"),
                 home.look(&config, Some(3)),
+                home.survey(&config),
                 home.unlock(""),
                 home.hook(&Line {
                     mode: "run",
@@ -316,7 +336,8 @@ b",
                     env_file: Some("/.env"),
                 }),
             ];
-            let names = ["session", "driver", "side", "receive", "check", "hold", "mark", "look", "unlock", "hook"];
+            let names =
+                ["session", "driver", "side", "receive", "check", "hold", "mark", "look", "survey", "unlock", "hook"];
             all.extend(
                 names.iter().zip(&scripts).map(|(name, script)| (format!("{kind}-{name}"), script.render().unwrap())),
             );

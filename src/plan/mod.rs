@@ -6,7 +6,7 @@ mod make;
 mod show;
 mod step;
 
-pub use how::fill;
+pub use how::{fill, how};
 pub use make::Flags;
 pub use step::{Step, Undo};
 

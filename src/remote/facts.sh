@@ -81,7 +81,7 @@ facts_lock() {
   [ "$top" -gt 0 ] || return 0
   text=$(readlink ".shipit/lock.$top")
   if [ "$text" != free ] && lock_read "$text"; then
-    if proc_is "$L_PID" "$L_START"; then alive=alive; else alive=dead; fi
+    if lock_gone; then alive=dead; else alive=alive; fi
     say "lock $alive $L_WHO $L_SINCE"
   fi
 }
@@ -92,4 +92,35 @@ facts_hold() {
   # One that somebody made by hand holds as well.
   { read -r who; read -r since; read -r why; } <.shipit/hold
   say "hold $(plain "${who:-unknown}") $(plain "${since:-unknown}") $(plain "${why:-no reason is given}")"
+}
+
+# Why the switch that journal $1 tells of can't be put right by this account; 1 where nothing stands in the way.
+leftover_stuck() {
+  text=$(readlink ".shipit/$1")
+  left=${text%% *} release=${text#* }
+  if is_token "$left" && [ -d ".shipit/t.$left" ] && [ ! -x ".shipit/t.$left" ]; then
+    echo "an unfinished switch to $release is another account's; run shipit recover as the one that began it"
+    return 0
+  elif ! is_token "$left" || [ ! -r ".shipit/t.$left/driver.sh" ]; then
+    echo "an unfinished switch to $release has lost its notes; compare current with shipit releases, then remove $BASE/.shipit/$1"
+    return 0
+  fi
+  now=$(readlink current) was=$(readlink ".shipit/t.$left/old")
+  [ "$1" = pending ] && [ "$now" != "$was" ] && [ "${now##*/}" != "$release" ] || return 1
+  echo "current was changed by hand to $now during an unfinished switch to $release; if that is meant, remove $BASE/.shipit/$1"
+}
+
+# Passes on what a service says of itself, and `ended CODE` after it. What can't be read stops a run: without a baseline
+# nothing could be put back.
+facts_service() {
+  told=''
+  unread="what runs on this host now can't be read"
+  while read -r kind rest; do
+    case $kind in
+      why) refuse "$unread: $rest" "pm2 must answer for $(id -un): pm2 ls"; told=yes ;;
+      refuse) say "refuse $rest"; told=yes ;;
+      ended) [ "$rest" = 0 ] || [ -n "$told" ] || refuse "$unread" "pm2 must answer for $(id -un): pm2 ls" ;;
+      *) say "$kind $rest" ;;
+    esac
+  done
 }

@@ -15,9 +15,33 @@ home_closed() {
   fi
 }
 
+# What keeps a home that is not there from being made; 0 where nothing is seen to. Sets ABOVE: what there is of its path.
+home_above() {
+  ABOVE=$BASE
+  while [ ! -e "$ABOVE" ] && [ ! -L "$ABOVE" ]; do ABOVE=$(dirname "$ABOVE"); done
+  if ! (cd "$ABOVE") 2>/dev/null; then
+    home_closed "$ABOVE"
+    return 1
+  elif [ ! -w "$ABOVE" ]; then
+    refuse "$BASE can't be made: $ABOVE is not writable for $(id -un)" "as root on the host: install -d -o $(id -un) $(quoted "$BASE")"
+    return 1
+  fi
+}
+
+# Whether all that a run writes to can be written; what is not there yet is no hindrance. Run inside the home.
+home_writable() {
+  for d in . .shipit .shipit/manifests .shipit/records releases; do
+    [ ! -e "$d" ] && [ ! -L "$d" ] || { [ -d "$d" ] && [ -w "$d" ]; } || return 1
+  done
+  [ -d shared ] || { [ ! -e shared ] && [ ! -L shared ]; }
+}
+
+refuse_unwritable() { refuse "$BASE is not writable for $(id -un)" "as root on the host: chown -R $(id -un) $(quoted "$BASE")"; }
+
 # Makes the home and the state directory. Two accounts that share a home share a group: then all is group-writable.
 home_make() {
   if ! error=$(mkdir -p "$BASE" 2>&1); then
+    home_above || return 1
     refuse "$BASE can't be made: ${error##*: }" "as root on the host: install -d -o $(id -un) $(quoted "$BASE")"
     return 1
   fi
@@ -26,8 +50,8 @@ home_make() {
     return 1
   fi
   home_modes
-  if ! error=$(mkdir -p .shipit .shipit/manifests .shipit/records releases shared 2>&1) || [ ! -w . ] || [ ! -w .shipit ] || [ ! -w releases ]; then
-    refuse "$BASE is not writable for $(id -un)" "as root on the host: chown -R $(id -un) $(quoted "$BASE")"
+  if ! error=$(mkdir -p .shipit .shipit/manifests .shipit/records releases shared 2>&1) || ! home_writable; then
+    refuse_unwritable
     return 1
   fi
 }

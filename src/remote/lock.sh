@@ -23,14 +23,21 @@ X
   case ${L_PID:-x}${L_GROUP:-x} in *[!0-9]*) return 1 ;; esac
 }
 
-# Whether an owner is gone for good. "May not look" counts as alive: another machine's pid namespace, or hidden /proc.
-# A live process is told by its start time, never by kill -0 (no for another user's process, yes for a zombie).
-lock_dead() {
-  lock_read "$1" || return 1
+# Whether the owner that was read is gone for good, as far as looking tells. "May not look" counts as alive: another
+# machine's pid namespace, hidden /proc, or notes of another account. A live process is told by its start time, never by
+# kill -0 (no for another user's process, yes for a zombie).
+lock_gone() {
   [ "$L_BOOT" = "$(lock_boot)" ] || return 0
   [ "$L_NS" = "$(lock_ns)" ] || return 1
   [ -r /proc/1/stat ] || [ "$(lock_owner_uid)" = "$(id -u)" ] || return 1
   ! proc_is "$L_PID" "$L_START" || return 1
+  ! is_token "$L_TOKEN" || [ ! -d ".shipit/t.$L_TOKEN" ] || [ -x ".shipit/t.$L_TOKEN" ]
+}
+
+# The same, and what it left running is ended.
+lock_dead() {
+  lock_read "$1" && lock_gone || return 1
+  [ "$L_BOOT" = "$(lock_boot)" ] || return 0
   # Its leader is gone, but what it started may still run: that is ended before anything else is begun. What another
   # account started can't be looked at.
   if is_token "$L_TOKEN" && [ -d ".shipit/t.$L_TOKEN" ]; then

@@ -1,6 +1,8 @@
 # What is here, for `status`, `releases` and dry runs: facts, records, the lock, a leftover, what runs; with KEEP also
 # what a cleanup would remove (`@removed`). Writes nothing.
-# Needs lib.sh lock.sh home.sh facts.sh prune.sh and a service's functions; BASE TOKEN SHARED_FILES PROGRAM NAMES KEEP.
+# With SURVEY also what only `check` asks.
+# Needs lib.sh lock.sh home.sh facts.sh prune.sh or survey.sh, and a service's functions; BASE TOKEN SHARED_FILES
+# PROGRAM NAMES KEEP SURVEY.
 # shellcheck shell=sh disable=SC2034,SC2154
 
 set -u
@@ -8,22 +10,17 @@ exec 3>&1 1>&2 </dev/null
 trap : HUP INT TERM PIPE
 if ! cd "$BASE" 2>/dev/null; then
   # Not there yet: the nearest directory that is tells whether it could be made, and the space.
-  up=$BASE
-  while [ ! -e "$up" ] && [ ! -L "$up" ]; do up=$(dirname "$up"); done
-  if ! cd "$up" 2>/dev/null; then
-    home_closed "$up"
-    cd / || exit 10
-  elif [ ! -w . ]; then
-    refuse "$BASE can't be made: $up is not writable for $(id -un)" "as root on the host: install -d -o $(id -un) $(quoted "$BASE")"
-  fi
+  ! home_above || fact writable yes
+  cd "$ABOVE" 2>/dev/null || cd / || exit 10
   facts
   fact home absent
   facts_missing
+  [ -z "$SURVEY" ] || { survey_host; survey_service; }
   say "done 0"
   exit 0
 fi
-if [ ! -w . ]; then refuse "$BASE is not writable for $(id -un)" "as root on the host: chown -R $(id -un) $(quoted "$BASE")"; fi
-home_current || :
+home_writable || refuse_unwritable
+if home_current; then leads=yes; else leads=no; fi
 facts
 facts_current
 facts_releases
@@ -32,7 +29,13 @@ facts_leftover
 facts_lock
 facts_hold
 T='' NEW='' OLD=''
-{ service_look; } 8>&1 | while IFS= read -r line; do say "$line"; done
+if [ -n "$SURVEY" ]; then
+  survey_home
+  survey_host
+  survey_service
+else
+  { service_look; } 8>&1 | while IFS= read -r line; do say "$line"; done
+fi
 if [ -n "$KEEP" ]; then
   DRY_RUN=yes
   { remove_old; } 8>&1 | while read -r _ id; do say "removed $id"; done

@@ -47,5 +47,7 @@ pub const MARK: &str = include_str!("mark.sh");
 pub const LOOK: &str = include_str!("look.sh");
 /// Holding deploys.
 pub const HOLD: &str = include_str!("hold.sh");
+/// What only `check` asks.
+pub const SURVEY: &str = include_str!("survey.sh");
 /// Taking a lock away.
 pub const UNLOCK: &str = include_str!("unlock.sh");

@@ -41,20 +41,12 @@ ended() { ( exec 3>&- 4>&- 5<&- 7>&-; setsid sh "$1/driver.sh" ended ) >/dev/nul
 recover() {
   for j in pending committed; do
     [ -L ".shipit/$j" ] || continue
+    if stuck=$(leftover_stuck "$j"); then
+      say "stuck $stuck"
+      return 1
+    fi
     text=$(readlink ".shipit/$j")
     left=${text%% *}
-    if is_token "$left" && [ -d ".shipit/t.$left" ] && [ ! -x ".shipit/t.$left" ]; then
-      say "stuck an unfinished switch to ${text#* } is another account's; run shipit recover as the one that began it"
-      return 1
-    elif ! is_token "$left" || [ ! -r ".shipit/t.$left/driver.sh" ]; then
-      say "stuck an unfinished switch to ${text#* } has lost its notes; compare current with shipit releases, then remove $BASE/.shipit/$j"
-      return 1
-    fi
-    now=$(readlink current) was=$(readlink ".shipit/t.$left/old")
-    if [ "$j" = pending ] && [ "$now" != "$was" ] && [ "${now##*/}" != "${text#* }" ]; then
-      say "stuck current was changed by hand to $now during an unfinished switch to ${text#* }; if that is meant, remove $BASE/.shipit/$j"
-      return 1
-    fi
     end_groups ".shipit/t.$left" || { say "stuck what the earlier run started can't be ended"; return 1; }
     what=revert ended=reverted
     if [ "$j" = committed ]; then what=record ended=committed; fi
@@ -102,18 +94,7 @@ facts_current
 facts_releases
 facts_missing
 facts_hold
-# Without a baseline nothing could be put back: that stops the run before it begins.
-( exec 3>&- 4>&- 5<&-; setsid sh "$T/driver.sh" baseline </dev/null 2>&7 7>&-; echo "ended $?" ) | {
-  unread="what runs on this host now can't be read"
-  while read -r kind rest; do
-    case $kind in
-      why) refuse "$unread: $rest" "pm2 must answer for $(id -un): pm2 ls"; unread='' ;;
-      refuse) say "refuse $rest"; unread='' ;;
-      ended) [ "$rest" = 0 ] || [ -z "$unread" ] || refuse "$unread" "pm2 must answer for $(id -un): pm2 ls" ;;
-      *) say "$kind $rest" ;;
-    esac
-  done
-}
+( exec 3>&- 4>&- 5<&-; setsid sh "$T/driver.sh" baseline </dev/null 2>&7 7>&-; echo "ended $?" ) | facts_service
 say facts
 
 # --- the loop -----------------------------------------------------------------------------------------------------

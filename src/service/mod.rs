@@ -9,6 +9,7 @@
 //! - `service_revert`: by state: not worse than the baseline
 //! - `service_commit`: what has to be written down once it is final; must not fail a deploy
 //! - `service_look`: the processes, for `status`
+//! - `service_survey`: what `service_baseline` would find and refuse, and the processes; writes nothing
 //! - `service_log`: the app's own last lines
 //!
 //! Adding one: a variant in `config::Service`, an `.sh` file here, an arm in each `match` below.
@@ -39,7 +40,7 @@ pub fn words(service: &Service) -> &'static str {
 }
 
 /// The parts of PM2's program, in an order in which each needs only those before it.
-const PM2_PROGRAM: [&str; 12] = [
+const PM2_PROGRAM: [&str; 13] = [
     include_str!("pm2/protocol.cjs"),
     include_str!("pm2/proc.cjs"),
     include_str!("pm2/http.cjs"),
@@ -51,6 +52,7 @@ const PM2_PROGRAM: [&str; 12] = [
     include_str!("pm2/pinned.cjs"),
     include_str!("pm2/activate.cjs"),
     include_str!("pm2/revert.cjs"),
+    include_str!("pm2/survey.cjs"),
     include_str!("pm2/verbs.cjs"),
 ];
 

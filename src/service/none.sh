@@ -14,3 +14,4 @@ service_revert() { :; }
 service_commit() { :; }
 service_look() { :; }
 service_log() { :; }
+service_survey() { :; }

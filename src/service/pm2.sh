@@ -8,7 +8,8 @@ TOOLS_CURE='install it on the host; or, where it is on the PATH of your own logi
 
 pm2_run() {
   (
-    cd "$BASE" || exit 1
+    # Before the first deploy there is no home to stand in.
+    cd "$BASE" 2>/dev/null || cd / || exit 1
     exec env -i "PATH=$PATH" "HOME=$HOME" "USER=$(id -un)" "LOGNAME=$(id -un)" "LANG=${LANG:-C.UTF-8}" \
       "SHIPIT_NODES=$NODE_DIRS" "SHIPIT_LOOKED=$LOOKED" "SHIPIT_BASE=$BASE" "SHIPIT_DIR=$BASE/$T" "SHIPIT_NEW=$NEW" "SHIPIT_OLD=$OLD" SHIPIT_MARK= \
       ${PM2_HOME+"PM2_HOME=$PM2_HOME"} node "$@" >&8 8>&-
@@ -43,4 +44,13 @@ service_log() { service_word log; }
 # Without a session there is no directory of ours to put the program in: node reads it from its input.
 service_look() {
   pm2_node && unpacked "$PROGRAM" | pm2_run - status "$NAMES"
+}
+
+# The settings come with the program: they may hold what no command line may show.
+service_survey() {
+  pm2_node || return
+  {
+    printf "'use strict';globalThis.SHIPIT_SETTINGS=%s;\n" "$SETTINGS"
+    unpacked "$PROGRAM"
+  } | pm2_run - survey "$NAMES"
 }

@@ -7,6 +7,7 @@ mod action;
 mod astro;
 mod bad;
 mod bench_itself;
+mod check;
 mod first;
 mod fourteen;
 mod github;

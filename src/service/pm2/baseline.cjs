@@ -148,7 +148,8 @@ function liveLook(all) {
   }
 }
 
-async function baseline() {
+// What runs now, as far as it concerns the settings' apps.
+async function present() {
   const all = settings();
   const { service } = all;
   const live = liveLook(all);
@@ -173,14 +174,24 @@ async function baseline() {
       heard = (await ask(port, live.look)).fault || 'ok';
     }
   }
+  return { all, daemon, list, live, whole, port, heard, apps };
+}
+
+async function baseline() {
+  const seen = await present();
+  const { daemon, whole, port, heard, live, apps } = seen;
   writeJson('baseline.json', { old: OLD, daemon, whole, port, health: heard, look: live.look, apps });
+  tellPresent(seen);
+}
+
+function tellPresent({ all, list, heard, apps }) {
   fact('service', describe(apps));
   fact('health', heard || 'none');
   // How an earlier release is run stands in its record: `prepare` judges that.
-  if (!all.earlier) await findings(all, apps, list);
+  if (!all.earlier) findings(all, apps, list);
 }
 
-async function findings(all, apps, list) {
+function findings(all, apps, list) {
   const { service } = all;
   let def = null;
   try {

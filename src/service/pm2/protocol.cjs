@@ -1,7 +1,7 @@
 // What the PM2 driver says, what it was given, and how it starts other programs.
 //
 // The driver is one program made of these files, in this order: protocol, proc, http, define, workers, tools,
-// baseline, boot, pinned, activate, revert, verbs. They share one scope; only this file requires modules. It runs on the host's
+// baseline, boot, pinned, activate, revert, survey, verbs. They share one scope; only this file requires modules. It runs on the host's
 // own node (14 or newer), needs nothing installed, and never shows what PM2 knows about an app: that holds secrets.
 'use strict';
 const fs = require('fs');
@@ -18,6 +18,16 @@ const NEW = given.SHIPIT_NEW || '';
 const OLD = given.SHIPIT_OLD || '';
 const MARK = given.SHIPIT_MARK || '';
 const HOME = given.PM2_HOME || path.join(given.HOME || os.homedir(), '.pm2');
+
+// Where programs stand: before the first deploy there is no home.
+const HERE = (() => {
+  try {
+    fs.accessSync(BASE, fs.constants.X_OK);
+    return BASE;
+  } catch (error) {
+    return '/';
+  }
+})();
 
 // What a program started here sees, apart from what its app defines. PM2 copies all of it into the app, and a
 // daemon born of such a call hands it on to every app it ever forks.
@@ -77,8 +87,9 @@ function writeJson(name, value) {
   return file;
 }
 
+// Where there is no session's directory, they came with the program.
 function settings() {
-  const all = readJson(path.join(DIR, 'service.json'));
+  const all = globalThis.SHIPIT_SETTINGS || readJson(path.join(DIR, 'service.json'));
   const health = Object.assign({ path: null, headers: {}, timeout_ms: 5000, interval_ms: 500, within_ms: 30000 }, all.health);
   health.expect = Object.assign({ status: 200, body: null, json: {} }, health.expect);
   return { service: all.service, appDir: all.app_dir || '', health, earlier: Boolean(all.earlier) };
@@ -87,7 +98,7 @@ function settings() {
 // Runs a program to its end, at most `ms` long. It gets no stdin and a session of its own, so that neither the
 // end of the ssh channel nor a signal to our group reaches it (or the daemon it may start) half way through.
 // `third` is its descriptor 3: an open file, or a text for it to read that no command line or environment shows.
-function run(program, args, { env = CLEAN, ms = 20000, cwd = BASE, cap = 1 << 20, third } = {}) {
+function run(program, args, { env = CLEAN, ms = 20000, cwd = HERE, cap = 1 << 20, third } = {}) {
   return new Promise(resolve => {
     const stdio = ['ignore', 'pipe', 'pipe'].concat(third === undefined ? [] : [typeof third === 'string' ? 'pipe' : third]);
     const child = childProcess.spawn(program, args, { cwd, env, stdio, detached: true });

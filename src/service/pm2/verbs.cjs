@@ -57,8 +57,12 @@ function chosen(list, arg) {
 
 async function status(arg) {
   await tools({ loud: false });
+  tellWorkers(chosen(workersOf(await jlist()), arg));
+}
+
+function tellWorkers(workers) {
   const release = NEW || idOfCurrent();
-  chosen(workersOf(await jlist()), arg).forEach(worker => {
+  workers.forEach(worker => {
     const place = worker.pid ? placeOf(worker.pid) : { hidden: 'it has no process' };
     const ours = place.release === release && !place.gone;
     const proof = place.release ? (ours ? 'proved' : 'contradicted') : `not provable: ${place.hidden || `it works in ${place.elsewhere}`}`;
@@ -78,9 +82,9 @@ async function log(arg) {
 }
 
 async function main(verb, arg) {
-  const verbs = { facts, baseline, prepare, boot, health, activate, watch, revert, commit, status, log };
+  const verbs = { facts, baseline, prepare, boot, health, activate, watch, revert, commit, status, survey, log };
   if (!Object.prototype.hasOwnProperty.call(verbs, verb || '')) throw new Failure(`the PM2 driver has no verb ${verb}`);
-  process.chdir(BASE);
+  process.chdir(HERE);
   await verbs[verb](arg);
 }
 
