@@ -8,7 +8,7 @@ use zstd::stream::write::Encoder as ZstdEncoder;
 use zstd::zstd_safe::CParameter;
 
 /// zstd's window of 16 MiB: finds the copies that a JavaScript tree is full of, and costs a host 21 MB.
-const WINDOW_LOG: u32 = 24;
+pub(super) const WINDOW_LOG: u32 = 24;
 /// Fixed, since the number of workers shapes the output.
 const WORKERS: u32 = 2;
 

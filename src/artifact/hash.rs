@@ -31,7 +31,7 @@ pub(super) fn entries(tree: Tree) -> Result<Vec<Entry>> {
             Node::Link { target } => EntryKind::Link { target },
             Node::File { source, executable } => {
                 let (size, sha256) = hashes.next().expect("one hash for each file");
-                EntryKind::File { source, size, sha256, executable }
+                EntryKind::File { source: source.into(), size, sha256, executable }
             }
         };
         entries.push(Entry { dest: path(dest), kind });

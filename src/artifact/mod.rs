@@ -5,14 +5,18 @@ pub mod archive; // the byte stream that a host receives
 mod check; // links and names
 mod code; // what an app's code imports
 mod codec; // zstd and gzip
+mod differ; // two releases compared, for people
 mod engines; // which node is asked for
 mod hash; // sizes and SHA-256, in parallel
 mod machine; // headers of compiled files
 mod manifest; // one line for each entry
 mod natives; // compiled files against a host
+mod keep; // an artifact in one file: written
+mod kept; // an artifact in one file: read and verified
 mod package; // package.json
 mod pages; // the assets that HTML names
 mod preset; // which files a framework's build consists of
+mod source; // where a file's content is
 mod tree; // sources laid over each other
 
 #[cfg(test)]
@@ -25,9 +29,13 @@ use std::path::{Path, PathBuf};
 
 pub use archive::{Payload, write_archive};
 pub use codec::{Codec, Encoder};
+pub use differ::{Base, Difference, differ};
 pub use engines::{Engine, engines, major, pinned, satisfies};
+pub use keep::{Head, keep};
+pub use kept::Kept;
 pub use manifest::{escape, manifest};
 pub use natives::{Machine, Natives};
+pub use source::Source;
 pub use tree::place;
 
 use self::preset::Mapping;
@@ -73,7 +81,7 @@ pub enum EntryKind {
     /// A regular file.
     File {
         /// Where its content is, on this machine.
-        source: PathBuf,
+        source: Source,
         /// Its size when it was hashed.
         size: u64,
         /// SHA-256 in lower-case hex.

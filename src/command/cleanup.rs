@@ -38,6 +38,8 @@ pub(super) async fn run(global: &Global, args: CleanupArgs) -> Result<u8> {
             plan,
             wait: None,
             wanted: None,
+            kept: None,
+            if_changed: false,
             keep,
             hold: false,
             terminal: terminal(),

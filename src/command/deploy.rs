@@ -1,16 +1,29 @@
 //! `shipit deploy`: build, ship, switch, prove.
 
 use super::{confirm, load, perform, show_plan, terminal};
+use crate::artifact::Kept;
 use crate::cli::{Allow, DeployArgs, Global};
 use crate::engine::Request;
 use crate::error::Result;
 use crate::plan::{Flags, Plan, Verb};
+use crate::text::clean;
 
 pub(super) async fn run(global: &Global, args: DeployArgs) -> Result<u8> {
     let config = load(global, args.place.stage.as_deref(), &args.place.hosts)?;
-    let flags = Flags { skip_build: args.skip_build, no_boot_test: args.switch.no_boot_test, keep: None, hold: false };
+    let kept = args.artifact.as_deref().map(|file| Kept::open(file, &config)).transpose()?;
+    let flags = Flags {
+        skip_build: args.skip_build,
+        artifact: args.artifact.as_deref().map(|file| clean(&file.to_string_lossy(), 200)),
+        if_changed: args.if_changed,
+        no_boot_test: args.switch.no_boot_test,
+        keep: None,
+        hold: false,
+    };
     let plan = Plan::make(Verb::Deploy, &config, &flags);
     if args.dry.dry_run {
+        if let Some(kept) = &kept {
+            kept.read(&config, false)?;
+        }
         return show_plan(global, &config, plan, None, args.dry.offline).await;
     }
     confirm(&config, "Deploy", args.switch.yes)?;
@@ -23,6 +36,8 @@ pub(super) async fn run(global: &Global, args: DeployArgs) -> Result<u8> {
             plan,
             wait: args.switch.wait,
             wanted: None,
+            kept,
+            if_changed: args.if_changed,
             keep,
             hold: false,
             terminal: terminal(),

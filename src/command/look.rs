@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::terminal;
+use crate::artifact::Base;
 use crate::config::{Config, Host};
 use crate::engine::{Home, HostRun, Origin, token};
 use crate::error::{Error, Result};
@@ -22,20 +23,27 @@ pub(super) struct Seen {
     pub(super) facts: Result<Facts>,
     /// With `keep`: what a cleanup would remove.
     pub(super) removable: Vec<String>,
+    /// Where asked for: the files of the live release.
+    pub(super) base: Base,
 }
 
 /// Looks at all hosts at once. With `keep`, also asks what a cleanup would remove.
 pub(super) async fn all(config: &Config, keep: Option<usize>) -> Vec<Seen> {
-    join_all(config.hosts.iter().map(async |host| one(config, host, keep).await)).await
+    join_all(config.hosts.iter().map(async |host| one(config, host, keep, false).await)).await
 }
 
-async fn one(config: &Config, host: &Host, keep: Option<usize>) -> Seen {
+/// Looks at all hosts at once, and at the manifests of what is live on them.
+pub(super) async fn with_files(config: &Config) -> Vec<Seen> {
+    join_all(config.hosts.iter().map(async |host| one(config, host, None, true).await)).await
+}
+
+async fn one(config: &Config, host: &Host, keep: Option<usize>, files: bool) -> Seen {
     let (events, _) = Events::channel();
     let mut run = HostRun::new(host.clone(), home(config, String::new()), &events);
-    let mut removable = Vec::new();
+    let (mut removable, mut base) = (Vec::new(), Base::default());
     let facts = async {
         run.connect(config, terminal()).await?;
-        let script = run.home.look(config, keep);
+        let script = run.home.look(config, keep, files);
         let said = run.side(&script, "connect", LIMIT, None).await?;
         if said.code != Some(0) {
             return Err(Error::Step { host: host.name.clone(), step: "connect", why: said.why });
@@ -44,6 +52,7 @@ async fn one(config: &Config, host: &Host, keep: Option<usize>) -> Seen {
         for reply in said.replies {
             match reply {
                 Reply::Removed(release) => removable.push(release),
+                Reply::Entry(line) => base.take(&line),
                 reply => {
                     facts.take(reply);
                 }
@@ -53,7 +62,7 @@ async fn one(config: &Config, host: &Host, keep: Option<usize>) -> Seen {
     }
     .await;
     run.end().await;
-    Seen { host: host.clone(), facts, removable }
+    Seen { host: host.clone(), facts, removable, base }
 }
 
 /// What the scripts of a look are told.

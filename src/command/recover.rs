@@ -17,6 +17,8 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
             plan,
             wait: None,
             wanted: None,
+            kept: None,
+            if_changed: false,
             keep,
             hold: false,
             terminal: terminal(),

@@ -24,7 +24,18 @@ pub(super) async fn run(global: &Global, args: RollbackArgs) -> Result<u8> {
     let (wait, hold) = (args.switch.wait, args.hold);
     perform(
         global,
-        Request { config, plan, wait, wanted: Some(wanted), keep, hold, terminal: terminal(), allow_mismatch },
+        Request {
+            config,
+            plan,
+            wait,
+            wanted: Some(wanted),
+            kept: None,
+            if_changed: false,
+            keep,
+            hold,
+            terminal: terminal(),
+            allow_mismatch,
+        },
     )
     .await
 }

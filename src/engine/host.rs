@@ -23,6 +23,8 @@ fn begin_limit(config: &Config) -> Duration {
 
 /// How long a host may take to answer whether its session goes on.
 const ANSWER: Duration = Duration::from_secs(10);
+/// What a script's answers may take up here: the manifest of a release of 500,000 files does not; a host without end would.
+const MOST: usize = 128 << 20;
 /// How many lines of what a hook prints are kept, to explain its failure.
 const LAST_LINES: usize = 40;
 
@@ -196,6 +198,7 @@ impl HostRun {
                     _ => std::future::pending().await,
                 }
             };
+            let mut heard = 0;
             let reading = async {
                 while let Ok(Some(reply)) = timeout_at(until, running.replies.recv()).await {
                     match reply {
@@ -213,7 +216,14 @@ impl HostRun {
                             forward(&self.events, step, Reply::Log(line));
                         }
                         note @ Reply::Note(_) => forward(&self.events, step, note),
-                        other => said.replies.push(other),
+                        other => {
+                            heard += size(&other);
+                            if heard > MOST {
+                                said.why = format!("it says more than {}", crate::text::bytes(MOST as u64));
+                                break;
+                            }
+                            said.replies.push(other);
+                        }
                     }
                 }
             };
@@ -316,6 +326,16 @@ impl HostRun {
         }
         heard
     }
+}
+
+/// What an answer takes up, about.
+fn size(reply: &Reply) -> usize {
+    let text = match reply {
+        Reply::Record(text) | Reply::Worker(text) | Reply::Entry(text) => text.len(),
+        // Cut where they are parsed.
+        _ => 400,
+    };
+    text + size_of::<Reply>()
 }
 
 /// Reads on until the session is over.

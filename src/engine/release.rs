@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use sha2::{Digest, Sha256};
 
 use super::parcel::Parcel;
 use super::run::{Run, random};
-use crate::config::{Health, Service, Shared};
+use crate::config::{Config, Health, Service, Shared};
 use crate::error::Result;
 use crate::event::EventKind;
 use crate::release::{ReleaseId, State};
@@ -23,9 +24,9 @@ pub(super) struct Release {
     pub(super) settings: String,
 }
 
-/// Makes the new release: its id, its record, its parcel.
-pub(super) fn new_release(run: &mut Run) -> Result<()> {
-    let artifact = run.artifact.clone().expect("package comes before preflight in every deploy");
+/// The record of the release that this run would make now.
+pub(super) fn record(run: &Run) -> Record {
+    let artifact = run.artifact.as_ref().expect("package comes before preflight in every deploy");
     let config = &run.request.config;
     let now = Utc::now();
     let newest = run.hosts.iter().filter_map(|host| host.facts.newest()).max();
@@ -37,8 +38,8 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         pm2.script = pm2.script.take().or_else(|| artifact.script.clone());
         pm2.preset_env = artifact.env.clone();
     }
-    let record = Record {
-        id: id.clone(),
+    Record {
+        id,
         at: now,
         who: run.origin.who.clone(),
         commit: run.origin.commit.clone(),
@@ -48,14 +49,29 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         bytes: artifact.bytes(),
         app_dir: artifact.app_dir.clone(),
         shared: config.shared.clone(),
-        service: service.clone(),
+        service,
         health: config.health.clone(),
+        config: Some(shape(config)),
         node: None,
         bound: run.asks.as_ref().and_then(|asks| asks.natives.bound().map(str::to_owned)),
         previous: String::new(),
         state: State::Unproven,
         why: String::new(),
-    };
+    }
+}
+
+/// What shapes a deploy and stands in no field of a record, as one hash: who may read the release, and the hooks.
+fn shape(config: &Config) -> String {
+    let text = format!("{:?} {:?}", config.release.access, config.hooks);
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes the new release: its id, its record, its parcel.
+pub(super) fn new_release(run: &mut Run) -> Result<()> {
+    let record = record(run);
+    let artifact = run.artifact.clone().expect("package comes before preflight in every deploy");
+    let config = &run.request.config;
+    let id = record.id.clone();
     let marker = serde_json::json!({ "id": id, "commit": run.origin.commit, "artifact": artifact.hash }).to_string();
     let mtime = u64::try_from(id.time().timestamp()).unwrap_or_default();
     run.parcel = Some(Arc::new(Parcel::new(
@@ -65,6 +81,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         config.release.access.modes(),
         mtime,
     )));
+    let service = record.service;
     let settings = service::settings(&service, &config.health, &artifact.app_dir, false);
     let commit = run.origin.commit.clone();
     decide(

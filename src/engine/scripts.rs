@@ -125,8 +125,8 @@ impl Home {
             .var("ENV_FILE", line.env_file.map(shared_path).unwrap_or_default())
     }
 
-    /// Looking without touching.
-    pub fn look(&self, config: &Config, keep: Option<usize>) -> Script {
+    /// Looking without touching; `files`: also at what the live release consists of.
+    pub fn look(&self, config: &Config, keep: Option<usize>, files: bool) -> Script {
         self.script(
             "look",
             &[remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, service::words(&config.service), remote::LOOK],
@@ -135,6 +135,7 @@ impl Home {
         .var("PROGRAM", service::program(&config.service))
         .var("NAMES", service::names(&config.service))
         .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
+        .var("FILES", if files { "yes" } else { "" })
         .var("SURVEY", "")
     }
 
@@ -153,6 +154,7 @@ impl Home {
         .var("NAMES", service::names(&config.service))
         // What a deploy that lacks space removes first: the new release counts as one of those that are kept.
         .var("KEEP", config.release.keep.saturating_sub(1).max(1).to_string())
+        .var("FILES", "")
         .var("SURVEY", "yes")
     }
 
@@ -320,7 +322,7 @@ b",
                 }),
                 home.hold(Some("it's")),
                 home.mark(&id, State::Failed, "it's $(x)"),
-                home.look(&config, Some(3)),
+                home.look(&config, Some(3), true),
                 home.survey(&config),
                 home.unlock(""),
                 home.hook(&Line {
