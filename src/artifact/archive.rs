@@ -10,7 +10,7 @@ use tar::{EntryType, Header};
 
 use super::hash::text;
 use super::manifest::{Member, members};
-use super::{Artifact, EntryKind, Extra, Modes, Source, shown};
+use super::{Artifact, EntryKind, Extra, Modes, Source, shown, unread};
 use crate::error::{Error, Finding, Result};
 
 pub(super) const BLOCK: usize = 512;
@@ -74,7 +74,7 @@ impl<'a, W: Write> Tar<'a, W> {
     }
 
     pub(super) fn file(&mut self, name: &[u8], mode: u32, source: &Source, size: u64, sha256: &str) -> Result<()> {
-        let unreadable = |e| Error::File { path: source.path().to_owned(), doing: "read", source: e };
+        let unreadable = |e| unread(source.path(), "read", e);
         let mut file = source.open().map_err(unreadable)?;
         self.header(name, EntryType::Regular, mode, size, b"")?;
         let mut hasher = Sha256::new();

@@ -124,6 +124,15 @@ impl Head {
     }
 }
 
+#[cfg(test)]
+impl Head {
+    /// Names another artifact, with digests that fit.
+    pub(super) fn forge(&mut self, artifact: &str, config: &Config) {
+        self.artifact = artifact.to_owned();
+        self.build = digests(&config.build, artifact);
+    }
+}
+
 /// Each setting's value, hashed with its name and with the artifact: nobody can look a value up, and equal values of two
 /// settings or two artifacts can't be told.
 fn digests(build: &Build, artifact: &str) -> BTreeMap<String, String> {

@@ -22,9 +22,12 @@ mod tree; // sources laid over each other
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod kept_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use archive::{Payload, write_archive};
@@ -164,6 +167,22 @@ fn with_code(
     laid.warnings.extend(uses.warning());
     laid.warnings.extend(package.warning(&build.root, &laid.tree));
     Ok(laid)
+}
+
+/// Why something of the build can't be read, with the cure where there is one.
+fn unread(path: &Path, doing: &'static str, source: io::Error) -> Error {
+    let finding = |what: String, cure: &str| Error::Artifact { findings: vec![Finding { what, cure: cure.into() }] };
+    match source.kind() {
+        io::ErrorKind::NotFound => finding(
+            format!("`{}` disappeared while it was being packed", shown(path)),
+            "let nothing write to the build during a deploy, then try again",
+        ),
+        io::ErrorKind::PermissionDenied => finding(
+            format!("`{}` may not be read by this account", shown(path)),
+            "make it readable with chmod u+r, or name it in build.exclude",
+        ),
+        _ => Error::File { path: path.to_owned(), doing, source },
+    }
 }
 
 /// A path for a message.

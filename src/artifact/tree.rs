@@ -13,7 +13,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::WalkDir;
 
 use super::preset::Mapping;
-use super::shown;
+use super::{shown, unread};
 use crate::config::{Build, Shared};
 use crate::error::{Error, Finding, Result};
 use crate::text::{count, list};
@@ -156,7 +156,7 @@ impl Layer<'_> {
         while let Some(entry) = walk.next() {
             let entry = entry.map_err(|e| {
                 let path = e.path().unwrap_or(&source.from).to_owned();
-                Error::File { path, doing: "list", source: e.into() }
+                unread(&path, "list", e.into())
             })?;
             let below = entry.path().strip_prefix(&source.from).unwrap_or(entry.path());
             let dest = source.to.join(below);
@@ -166,11 +166,7 @@ impl Layer<'_> {
                 }
                 continue;
             }
-            let meta = entry.metadata().map_err(|e| Error::File {
-                path: entry.path().to_owned(),
-                doing: "read",
-                source: e.into(),
-            })?;
+            let meta = entry.metadata().map_err(|e| unread(entry.path(), "read", e.into()))?;
             self.put(entry.path(), &dest, &meta);
         }
         Ok(())

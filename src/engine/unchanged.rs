@@ -53,3 +53,54 @@ fn equal(new: &Record, live: &Record) -> bool {
         && new.config.is_some()
         && new.config == live.config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::State;
+    use crate::remote::Reply;
+
+    fn record(change: impl Fn(&mut Record)) -> Record {
+        let text = r#"{"id":"20260321-140000-k3f9","at":"2026-03-21T14:00:00Z","who":"me@here","artifact":"00","files":1,
+            "bytes":1,"app_dir":"","shared":{"dirs":[],"files":[]},"service":{"kind":"none"},"health":{"path":null,
+            "url":null,"from":"host","headers":{},"expect":{"status":200,"body":null,"json":{}},"timeout":{"secs":5,
+            "nanos":0},"interval":{"secs":1,"nanos":0},"within":{"secs":30,"nanos":0},"successes":1,"soak":{"secs":6,
+            "nanos":0},"assets":true,"config":"11","state":"good"}"#;
+        let mut record = Record::parse(text).expect("as a host keeps it");
+        change(&mut record);
+        record
+    }
+
+    fn facts(live: Record) -> Facts {
+        let mut facts = Facts::default();
+        facts.take(Reply::Fact("current".into(), live.id.to_string()));
+        facts.records.insert(live.id.clone(), live);
+        facts
+    }
+
+    #[test]
+    fn only_what_is_equal_good_and_well_everywhere_is_left_alone() {
+        let new = record(|_| {});
+        let same = facts(record(|record| record.commit = Some("abc".into())));
+        let well = verdict(&new, &[("a", &same, None), ("b", &same, None)]);
+        assert_eq!(well, Verdict::Equal("20260321-140000-k3f9 is live and equal".into()));
+        assert_eq!(verdict(&new, &[("a", &same, None), ("b", &Facts::default(), None)]), Verdict::Differs);
+        let ill = verdict(&new, &[("a", &same, None), ("b", &same, Some("its service did not run".into()))]);
+        assert!(matches!(&ill, Verdict::Unwell(why) if why.contains("on b, but its service did not run")), "{ill:?}");
+        let failed = facts(record(|record| record.state = State::Failed));
+        assert!(matches!(verdict(&new, &[("a", &failed, None)]), Verdict::Unwell(why) if why.contains("failed")));
+        let changes: [fn(&mut Record); 5] = [
+            |record| record.artifact = "11".into(),
+            |record| record.app_dir = "apps/web".into(),
+            |record| record.shared.dirs.push("up".into()),
+            |record| record.health.successes = 2,
+            |record| record.config = None,
+        ];
+        for change in changes {
+            assert_eq!(verdict(&new, &[("a", &facts(record(change)), None)]), Verdict::Differs);
+        }
+        let mut gone = same.clone();
+        gone.take(Reply::Fact("dangling".into(), "yes".into()));
+        assert_eq!(verdict(&new, &[("a", &gone, None)]), Verdict::Differs);
+    }
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod action;
+mod artifact;
 mod astro;
 mod bad;
 mod bench_itself;
