@@ -65,7 +65,7 @@ mod tests {
             "bytes":1,"app_dir":"","shared":{"dirs":[],"files":[]},"service":{"kind":"none"},"health":{"path":null,
             "url":null,"from":"host","headers":{},"expect":{"status":200,"body":null,"json":{}},"timeout":{"secs":5,
             "nanos":0},"interval":{"secs":1,"nanos":0},"within":{"secs":30,"nanos":0},"successes":1,"soak":{"secs":6,
-            "nanos":0},"assets":true,"config":"11","state":"good"}"#;
+            "nanos":0},"assets":true},"config":"11","state":"good"}"#;
         let mut record = Record::parse(text).expect("as a host keeps it");
         change(&mut record);
         record

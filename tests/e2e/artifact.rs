@@ -200,7 +200,7 @@ fn most_memory(project: &Path, args: &str) -> u64 {
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap_or_else(|_| panic!("{args}: {said}"))
 }
 
-/// 2 GB in a few files, then 100,000 small files.
+/// 100,000 small files, and one that is larger than what may be used.
 #[test]
 fn a_large_artifact_needs_little_memory() {
     let area = Area::new();
@@ -208,21 +208,6 @@ fn a_large_artifact_needs_little_memory() {
     let text = "app = \"large\"\n[build]\npreset = \"files\"\noutput = \"dist\"\n[stages.x]\nhosts = [\"local\"]\npath = \"../live\"\n";
     fs::write(project.join("deploy.toml"), text).unwrap();
     let dist = project.join("dist");
-    fs::create_dir(&dist).unwrap();
-    let site = Site::new(&area.path().join("live"), &area.path().join("live"));
-    let within = |what: &str| {
-        for args in ["build -o ../large.tar.zst", "deploy --artifact ../large.tar.zst", "deploy", "diff"] {
-            let most = most_memory(&project, args);
-            assert!(most > 5_000 && most < 200_000, "{what}: {args} took {most} KB");
-        }
-        let _ = Shipit::new(&project, &project).run(&["cleanup", "--keep", "1"]);
-    };
-    // Holes take no space here, and are content like any other to who reads them.
-    for n in 0..4 {
-        fs::File::create(dist.join(format!("hole{n}"))).unwrap().set_len(500 << 20).unwrap();
-    }
-    within("2 GB");
-    fs::remove_dir_all(&dist).unwrap();
     for n in 0..100_000 {
         let folder = dist.join(format!("a-package-with-a-name-{}/lib/deep", n / 250));
         if n % 250 == 0 {
@@ -230,6 +215,12 @@ fn a_large_artifact_needs_little_memory() {
         }
         fs::write(folder.join(format!("a-module-of-it-{n}.js")), n.to_string()).unwrap();
     }
-    within("100,000 files");
-    site.assert_invariant(&Live::New(site.current().unwrap()));
+    // A hole takes no space here, and is content like any other to who reads it.
+    fs::File::create(dist.join("hole")).unwrap().set_len(300 << 20).unwrap();
+    for args in ["build -o ../large.tar.zst", "deploy --artifact ../large.tar.zst", "diff"] {
+        let most = most_memory(&project, args);
+        assert!(most > 5_000 && most < 200_000, "{args} took {most} KB");
+    }
+    let site = Site::new(&area.path().join("live"), &area.path().join("live"));
+    assert_eq!(site.releases().len(), 1);
 }
