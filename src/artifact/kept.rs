@@ -224,7 +224,7 @@ impl<'a> Stream<'a> {
         struct Form {
             format: u32,
         }
-        let none = "is no artifact file";
+        let none = "is no artifact file, or a damaged one";
         let Ok(text) = self.member(HEAD, LARGEST_HEAD) else { return Err(self.refused(none)) };
         let Ok(form) = serde_json::from_slice::<Form>(&text) else { return Err(self.refused(none)) };
         if form.format > FORMAT {

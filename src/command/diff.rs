@@ -101,7 +101,7 @@ fn all(config: &Config, artifact: &Artifact, origin: &Origin, built: Option<Syst
     let mut text = format!("diff {} ({})\n", config.app, config.stage);
     if let Some(seconds) = built.and_then(|at| at.elapsed().ok()).and_then(|ago| i64::try_from(ago.as_secs()).ok()) {
         let newest = age(seconds);
-        text.push_str(&format!("what an earlier build left, its newest file {newest} old; --build builds first\n"));
+        text.push_str(&format!("what an earlier build left, its newest file written {newest}; --build builds first\n"));
     }
     if origin.commit.as_ref().is_some_and(|commit| commit.ends_with('+')) {
         text.push_str("there are uncommitted changes\n");

@@ -72,7 +72,15 @@ fn one_file_goes_to_two_stages() {
 fn a_damaged_file_touches_nothing() {
     let bench = Make::files().bench();
     let live = bench.release(&App::site("v1"));
-    bench.write(&App::site("v2"));
+    // Content that can't be compressed: what is cut off is then far behind the head.
+    let mut state = 1u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 56) as u8
+    })
+    .take(600_000)
+    .collect();
+    bench.write(&App::site("v2").file("noise", noise));
     bench.run("build", &["-o", FILE]).expect(0);
     let file = bench.project.join(FILE);
     let good = fs::read(&file).unwrap();
@@ -184,7 +192,7 @@ fn odd_names_travel_and_unreadable_files_are_named() {
     let output = account.command(env!("CARGO_BIN_EXE_shipit")).arg("build").current_dir(&project).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("closed file` may not be read by this account"), "{said}");
+    assert!(said.contains("closedfile` may not be read by this account"), "{said}");
     site.assert_invariant(&Live::Old(id));
 }
 
