@@ -136,7 +136,7 @@ fn one(group: &Group, artifact: &Artifact) -> String {
         lines.push((*size, format!("{} {:>8}  {path}", if *new { '+' } else { '~' }, bytes(*size))));
     }
     // The largest first: they are what the way costs.
-    lines.sort_by(|a, b| b.0.cmp(&a.0));
+    lines.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
     let links = difference.links.iter().map(|path| format!("~ {:>8}  {path}", "link"));
     let removed = difference.removed.iter().map(|(path, size)| format!("- {:>8}  {path}", bytes(*size)));
     text.push_str(&indented(&first(lines.into_iter().map(|(_, line)| line))));
