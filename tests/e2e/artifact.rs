@@ -188,7 +188,7 @@ fn odd_names_travel_and_unreadable_files_are_named() {
     // As an account that is not root: root may read everything.
     let account = super::support::account::Account::named("shipit-a");
     fs::write(dist.join("closed\nfile"), "x").unwrap();
-    fs::set_permissions(dist.join("closed\nfile"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dist.join("closed\nfile"), fs::Permissions::from_mode(0o0)).unwrap();
     let output = account.command(env!("CARGO_BIN_EXE_shipit")).arg("build").current_dir(&project).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
