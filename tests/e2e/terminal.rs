@@ -37,7 +37,7 @@ fn a_deploy_moves_one_line_a_host_and_leaves_what_is_to_be_read() {
     assert_eq!(screen.code, Some(0), "{}", screen.text);
     left(
         &screen,
-        &["deploy tiny (production) on a and b", "build      ok", "package    ok", "a  released  connect ", "done: "],
+        &["deploy tiny (production) on a and b", "build         ok", "package       ok", "a  released  connect ", "done: "],
     );
     assert!(!screen.text.contains("compiled page"), "a good build is folded:\n{}", screen.text);
     let drawn = drawn(&screen);
@@ -56,7 +56,7 @@ fn sending_shows_bytes_and_rate() {
     assert_eq!(screen.code, Some(0), "{}", screen.text);
     let drawn = drawn(&screen);
     assert!(drawn.contains(" of 60 MB, ") && drawn.contains("MB/s"), "{}", drawn.escape_debug());
-    left(&screen, &["receive    ok", "done: "]);
+    left(&screen, &["receive       ok", "done: "]);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_build_that_fails_is_shown_whole_and_the_end_says_what_to_do() {
     assert_eq!(screen.code, Some(1));
     left(
         &screen,
-        &["build      failed", "compiled page 1\n", "compiled page 60", "error: the build failed", "now: ", "next: "],
+        &["build         failed", "compiled page 1\n", "compiled page 60", "error: the build failed", "now: ", "next: "],
     );
     assert!(screen.text.contains("Type error: x is not a y"), "{}", screen.text);
     bench.site().assert_invariant(&Live::Nothing);
@@ -96,7 +96,7 @@ fn a_failed_host_says_why_among_several() {
     bench.write(&App::bad("bad", Bad::ExitsAtOnce));
     let screen = Terminal::start(&bench, 100, &["deploy", "production", "--no-boot-test"]).finish();
     assert_eq!(screen.code, Some(4), "{}", screen.text);
-    left(&screen, &["activate   failed", "error: a: activate failed", "now: ", "is live again and proved", "next: "]);
+    left(&screen, &["activate      failed", "error: a: activate failed", "now: ", "is live again and proved", "next: "]);
     bench.host().assert_live(&Live::Old(live), 1);
 }
 
