@@ -36,7 +36,8 @@ fn app(version: &str) -> App {
 fn received(output: &Output) -> (u64, String) {
     let events = output.events();
     let ended = events.iter().find(|e| e.is("step_finished", "receive")).unwrap_or_else(|| panic!("{output}"));
-    let sent = events.iter().filter(|e| e.is("progress", "receive")).map(|e| e.number("total")).max().unwrap_or(0);
+    let lines = output.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let sent = lines.filter_map(|line| line["total"].as_u64()).max().unwrap_or(0);
     (sent, ended.text("detail").to_owned())
 }
 

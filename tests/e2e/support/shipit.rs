@@ -276,11 +276,6 @@ impl Event {
         self.0.get(field).and_then(Value::as_str).unwrap_or("")
     }
 
-    /// A field that holds a number; 0 where it holds none.
-    pub(crate) fn number(&self, field: &str) -> u64 {
-        self.0.get(field).and_then(Value::as_u64).unwrap_or(0)
-    }
-
     /// Whether it is `kind` of `step`.
     pub(crate) fn is(&self, kind: &str, step: &str) -> bool {
         self.kind() == kind && self.text("step") == step
