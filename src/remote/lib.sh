@@ -105,6 +105,15 @@ list_group() {
   true >"$T/groups/$GROUP.$P_START"
 }
 
+# What arrived of an upload that is not whole, in the session's directory $1, becomes a source of content for later ones.
+# Several that were cut one after the other add up; a sixth starts anew.
+keep_incoming() {
+  [ -d "$1/stage/tree" ] || return 0
+  set -- "$1" .shipit/incoming/*
+  if [ $# -gt 6 ]; then mv .shipit/incoming "$1/old" || return 1; fi
+  { [ -d .shipit/incoming ] || mkdir -m 700 .shipit/incoming; } && mv "$1/stage/tree" ".shipit/incoming/${1##*/t.}"
+}
+
 # Removes a session's directory. A side channel that comes too late may list itself in the middle of that.
 clear_notes() {
   for i in 1 2 3 4 5; do

@@ -2,7 +2,8 @@
 # permission to go on: end of input or silence puts back what was live and frees the lock. One event loop over one
 # fifo, so that both are seen while a job runs. No tool ever holds the channel: jobs read nothing, their error
 # output goes to a log, and a client that is gone is not noticed by them.
-# Needs lib.sh lock.sh home.sh facts.sh undone.sh; BASE TOKEN WHO SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY;
+# Needs lib.sh lock.sh home.sh facts.sh undone.sh; BASE TOKEN WHO SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY
+# REUSE (empty: nobody asks what could be reused);
 # T/limits, written with the release: seconds for `activate`, for `revert`, and the workers that these reckon with.
 # shellcheck shell=sh disable=SC2154,SC2034,SC2153
 
@@ -60,7 +61,7 @@ recover() {
     say "recovered $ended ${text#* }"
   done
   for d in .shipit/t.*; do
-    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then keep_undone "$d"; clear_notes "$d"; fi
+    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then keep_incoming "$d"; keep_undone "$d"; clear_notes "$d"; fi
   done
   if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash/* ) & fi
 }
@@ -72,7 +73,7 @@ finish() {
   # While something of ours may still work here, nobody else may.
   end_groups "$T" || { say "warn what this run started can't be ended; the lock stays"; bye "$1"; }
   # The notes of a switch that could not be put back stay: whoever comes next needs them.
-  [ "$STATE" = stuck ] || { ended "$T"; keep_undone "$T"; clear_notes "$T"; }
+  [ "$STATE" = stuck ] || { ended "$T"; keep_incoming "$T"; keep_undone "$T"; clear_notes "$T"; }
   lock_free
   bye "$1"
 }
@@ -89,6 +90,8 @@ if [ -L current ]; then
   ln -s "$(readlink current)" "$T/old"
   ln -s "$(readlink current)" "$T/back/current"
 fi
+# Beside all that follows, up to the answer to it and the client's own build.
+if [ -n "$REUSE" ]; then ( exec 4>&- 5<&-; setsid sh "$T/driver.sh" held </dev/null >&3 2>&7 3>&- 7>&- ) & fi
 facts
 facts_current
 facts_releases

@@ -31,7 +31,7 @@ fn deploys_go_on_when_the_disk_is_full_of_old_releases(bench: &mut Bench) {
         bench.site.assert_invariant(&Live::New(ids[n].clone()));
         assert_eq!(bench.site.releases(), ids[n - 3..]);
         let steps: Vec<_> = output.events().into_iter().filter(|e| e.kind() == "step_started").collect();
-        assert_eq!(steps.len(), 11, "a step is told once: {output}");
+        assert_eq!(steps.len(), 13, "a step is told once: {output}");
     }
     let lines = bench.history();
     assert_eq!(lines.len(), 7, "{lines:?}");
