@@ -51,12 +51,18 @@ recover() {
     end_groups ".shipit/t.$left" || { say "stuck what the earlier run started can't be ended"; return 1; }
     what=revert ended=reverted
     if [ "$j" = committed ]; then what=record ended=committed; fi
-    if ! out=$(exec 3>&- 4>&- 5<&- 7>&-; setsid sh ".shipit/t.$left/driver.sh" $what 2>>"$T/log"); then
-      # Its own session may live after all, where the lock was taken away by hand, and be the quicker one.
-      [ "$(readlink ".shipit/$j" 2>/dev/null)" = "$text" ] || continue
-      say "stuck $(printf '%s\n' "$out" | sed -n 's/^why //p' | tail -n 1)"
-      return 1
-    fi
+    tries=0
+    until out=$(exec 3>&- 4>&- 5<&- 7>&-; setsid sh ".shipit/t.$left/driver.sh" $what 2>>"$T/log"); do
+      # Its own session may live after all, where the lock was taken away by hand: it may be the quicker one, or end what
+      # works in its name, this too, without a word; it is over then.
+      [ "$(readlink ".shipit/$j" 2>/dev/null)" = "$text" ] || continue 2
+      tries=$((tries + 1)) reason=$(printf '%s\n' "$out" | sed -n 's/^why //p' | tail -n 1)
+      if [ -n "$reason" ] || [ "$tries" = 3 ]; then
+        say "stuck ${reason:-what puts it right was ended again and again}"
+        return 1
+      fi
+      sleep 1
+    done
     ended ".shipit/t.$left"
     say "recovered $ended ${text#* }"
   done
