@@ -42,19 +42,20 @@ ended() { ( exec 3>&- 4>&- 5<&- 7>&-; setsid sh "$1/driver.sh" ended ) >/dev/nul
 recover() {
   for j in pending committed; do
     [ -L ".shipit/$j" ] || continue
+    # Its own session may live after all, where the lock was taken away by hand, and finish it under our eyes.
     if stuck=$(leftover_stuck "$j"); then
+      [ -L ".shipit/$j" ] || continue
       say "stuck $stuck"
       return 1
     fi
-    text=$(readlink ".shipit/$j")
+    text=$(readlink ".shipit/$j") || continue
     left=${text%% *}
     end_groups ".shipit/t.$left" || { say "stuck what the earlier run started can't be ended"; return 1; }
     what=revert ended=reverted
     if [ "$j" = committed ]; then what=record ended=committed; fi
     tries=0
     until out=$(exec 3>&- 4>&- 5<&- 7>&-; setsid sh ".shipit/t.$left/driver.sh" $what 2>>"$T/log"); do
-      # Its own session may live after all, where the lock was taken away by hand: it may be the quicker one, or end what
-      # works in its name, this too, without a word; it is over then.
+      # That session may also end what works in its name, this too, without a word; it is over then.
       [ "$(readlink ".shipit/$j" 2>/dev/null)" = "$text" ] || continue 2
       tries=$((tries + 1)) reason=$(printf '%s\n' "$out" | sed -n 's/^why //p' | tail -n 1)
       if [ -n "$reason" ] || [ "$tries" = 3 ]; then
