@@ -37,15 +37,11 @@ impl Home {
 
     /// The session.
     pub fn session(&self, config: &Config, opening: &Beginning<'_>) -> Result<Script> {
-        let driver = self.driver(config, opening.keep).render()?;
-        let program = service::program(&config.service);
-        // Who needs a program unpacked there can have the driver packed as well: the whole is read byte by byte.
-        let driver = if program.is_empty() { driver } else { service::packed(&driver) };
         Ok(self
             .script("session", &[remote::LOCK, remote::HOME, remote::FACTS, remote::UNDONE, remote::SESSION])
             .var("SILENCE", ticks(config.rollout.silence))
-            .var("DRIVER", driver)
-            .var("PROGRAM", program)
+            .var("DRIVER", self.driver(config, opening.keep).render()?)
+            .var("PROGRAM", service::program(&config.service))
             .var("SETTINGS", service::settings(&config.service, &config.health, "", opening.earlier))
             .var(
                 "SHARED_FILES",

@@ -14,9 +14,6 @@ say() { printf '@%s\n' "$*" >&3 2>/dev/null || :; }
 # One line, safe to stand in a protocol line and between double quotes in JSON.
 plain() { printf '%s' "$1" | tr '\n\t"\134' '    ' | tr -d '\000-\037\177' | cut -c1-400; }
 
-# A program that travels compressed, in base64.
-unpacked() { printf '%s' "$1" | base64 -d | gzip -dc; }
-
 # A name that shipit made: PREFIX + YYYYMMDD-HHMMSS-xxxx. Nothing else is ever removed.
 is_release() {
   case $1 in

@@ -24,8 +24,7 @@ esac
 T=.shipit/t.$TOKEN
 # All that a revert will need is written before anything is changed: a full disk is found out here.
 if ! { mkdir -m 700 "$T" && mkdir "$T/groups" "$T/next" "$T/back" && mkfifo "$T/ev" "$T/out" &&
-  if [ -z "$PROGRAM" ]; then printf '%s\n' "$DRIVER" >"$T/driver.sh"
-  else unpacked "$DRIVER" >"$T/driver.sh" && unpacked "$PROGRAM" >"$T/service.cjs"; fi &&
+  printf '%s\n' "$DRIVER" >"$T/driver.sh" && printf '%s' "$PROGRAM" >"$T/service.cjs" &&
   true >"$T/go" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
   refuse "the session's notes can't be written in $BASE/.shipit" "look at the free space: df -h, df -i"
   rm -rf "$T"; lock_free; bye refused
