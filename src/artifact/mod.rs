@@ -6,6 +6,7 @@ mod check; // links and names
 mod code; // what an app's code imports
 mod codec; // zstd and gzip
 mod differ; // two releases compared, for people
+pub mod delta; // what a host need not be sent
 mod engines; // which node is asked for
 mod hash; // sizes and SHA-256, in parallel
 mod machine; // headers of compiled files
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 pub use archive::{Payload, write_archive};
 pub use codec::{Codec, Encoder};
 pub use differ::{Base, Difference, differ};
+pub use delta::{Delta, Fate, Held, delta};
 pub use engines::{Engine, engines, major, pinned, satisfies};
 pub use keep::{Head, keep};
 pub use kept::Kept;

@@ -2,6 +2,7 @@
 
 mod cancel; // signals
 mod commits; // what git knows of the way from a live release
+mod held; // what a host says it has
 mod here; // the build, git, who we are
 mod host; // one host: connection, session, side channels
 mod http; // one look at a service
