@@ -33,8 +33,8 @@ use std::path::{Path, PathBuf};
 
 pub use archive::{Payload, write_archive};
 pub use codec::{Codec, Encoder};
-pub use differ::{Base, Difference, differ};
 pub use delta::{Delta, Fate, Held, delta};
+pub use differ::{Difference, Why, differ};
 pub use engines::{Engine, engines, major, pinned, satisfies};
 pub use keep::{Head, keep};
 pub use kept::Kept;

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::{load, look, mask, print, reporter, unheard};
-use crate::artifact::{Artifact, Difference, EntryKind, Source, differ};
+use crate::artifact::{Artifact, Difference, EntryKind, Source, Why, differ};
 use crate::cli::{DiffArgs, Global};
-use crate::config::Config;
+use crate::config::{Config, Reuse};
 use crate::engine::{self, Cancel, Commits, Origin};
 use crate::error::{Error, Result};
 use crate::event::Events;
@@ -25,6 +25,8 @@ struct Group {
     live: Option<String>,
     commits: Commits,
     difference: Difference,
+    /// Whether the host says what of its live release is as it was released.
+    vouched: bool,
 }
 
 pub(super) async fn run(global: &Global, args: DiffArgs) -> Result<u8> {
@@ -42,14 +44,18 @@ pub(super) async fn run(global: &Global, args: DiffArgs) -> Result<u8> {
             }
         };
         let live = facts.current().map(str::to_owned);
-        let difference = differ(&seen.base, &artifact);
-        if let Some(group) = groups.iter_mut().find(|group| group.live == live && group.difference == difference) {
+        let held = seen.held.unwrap_or_default();
+        let vouched = live.is_none() || held.has_release();
+        let reuse = config.release.reuse != Reuse::Off;
+        let difference = differ(&artifact, config.release.access.modes(), &held, reuse);
+        let same = |group: &&mut Group| group.live == live && group.difference == difference;
+        if let Some(group) = groups.iter_mut().find(same) {
             group.hosts.push(name);
             continue;
         }
         let record = live.as_ref().and_then(|id| facts.records.get(&id.parse().ok()?));
         let commits = Commits::since(&config.build.root, record.and_then(|record| record.commit.as_deref())).await;
-        groups.push(Group { hosts: vec![name], live, commits, difference });
+        groups.push(Group { hosts: vec![name], live, commits, difference, vouched });
     }
     let built = if args.build { None } else { newest(&artifact) };
     let text = match global.json {
@@ -113,33 +119,48 @@ fn all(config: &Config, artifact: &Artifact, origin: &Origin, built: Option<Syst
 }
 
 fn one(group: &Group, artifact: &Artifact) -> String {
-    let Group { hosts, live, commits, difference } = group;
+    let Group { hosts, live, commits, difference, vouched } = group;
     let live = live.as_ref().map_or("nothing is live".to_owned(), |id| format!("{} is live", clean(id, 80)));
     let mut text = format!("{}: {live}\n", list(hosts));
     text.push_str(&indented(&commits_of(commits)));
-    if difference.is_none() {
-        text.push_str(&format!("  files: none differs of {}\n", artifact.files()));
-        return text;
+    if !vouched {
+        text.push_str("  the host can't tell what of the live release is as it was released: all would be sent\n");
     }
-    let (kept, kept_bytes) = difference.kept;
-    text.push_str(&format!(
-        "  files: {} to send, {}; {} stay, {}; {} copied on the host; {} to remove\n",
-        difference.sent.len(),
-        bytes(difference.bytes()),
-        kept,
-        bytes(kept_bytes),
-        difference.copied,
-        difference.removed.len()
-    ));
-    let mut lines: Vec<(u64, String)> = Vec::new();
-    for (path, size, new) in &difference.sent {
-        lines.push((*size, format!("{} {:>8}  {path}", if *new { '+' } else { '~' }, bytes(*size))));
+    let files = count(artifact.files(), "file");
+    match (difference.is_none(), difference.sent.len()) {
+        (true, 0) => text.push_str(&format!("  files: none differs of {files}\n")),
+        (true, sent) => text.push_str(&format!(
+            "  files: none differs of {files}; {sent} to send all the same, {}: the host's own can't be reused\n",
+            bytes(difference.bytes())
+        )),
+        (false, sent) => {
+            let ((kept, kept_bytes), (copied, copied_bytes)) = (difference.kept, difference.copied);
+            text.push_str(&format!(
+                "  files: {sent} to send, {}; {kept} stay, {}; {copied} copied on the host, {}; {} to remove\n",
+                bytes(difference.bytes()),
+                bytes(kept_bytes),
+                bytes(copied_bytes),
+                difference.removed.len()
+            ));
+        }
     }
+    if difference.modes > 0 {
+        text.push_str(&format!("  modes: {} with another one\n", count(difference.modes, "file")));
+    }
+    let mut sent: Vec<_> = difference.sent.iter().collect();
     // The largest first: they are what the way costs.
-    lines.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+    sent.sort_by_key(|sent| std::cmp::Reverse(sent.bytes));
+    let sent = sent.into_iter().map(|sent| {
+        let mark = match sent.why {
+            Why::New => '+',
+            Why::Changed => '~',
+            Why::Same => '=',
+        };
+        format!("{mark} {:>8}  {}", bytes(sent.bytes), sent.path)
+    });
     let links = difference.links.iter().map(|path| format!("~ {:>8}  {path}", "link"));
     let removed = difference.removed.iter().map(|(path, size)| format!("- {:>8}  {path}", bytes(*size)));
-    text.push_str(&indented(&first(lines.into_iter().map(|(_, line)| line))));
+    text.push_str(&indented(&first(sent)));
     text.push_str(&indented(&first(links)));
     text.push_str(&indented(&first(removed)));
     text
@@ -182,8 +203,9 @@ fn indented(lines: &[String]) -> String {
 fn all_json(config: &Config, artifact: &Artifact, origin: &Origin, groups: &[Group], mut silent: Vec<Value>) -> Value {
     let host = |name: &str, group: &Group| {
         let difference = &group.difference;
+        let sent = difference.sent.iter();
         let sent: Vec<_> =
-            difference.sent.iter().map(|(path, size, new)| json!({"path": path, "bytes": size, "new": new})).collect();
+            sent.map(|sent| json!({"path": sent.path, "bytes": sent.bytes, "why": sent.why.word()})).collect();
         let removed: Vec<_> =
             difference.removed.iter().map(|(path, size)| json!({"path": path, "bytes": size})).collect();
         let (commits, undone) = match &group.commits {
@@ -197,14 +219,17 @@ fn all_json(config: &Config, artifact: &Artifact, origin: &Origin, groups: &[Gro
             "host": name,
             "current": group.live,
             "equal": difference.is_none(),
+            "vouched": group.vouched,
             "commits": commits,
             "undone": undone,
             "send": sent,
             "send_bytes": difference.bytes(),
             "links": difference.links,
-            "copy": difference.copied,
+            "copy": difference.copied.0,
+            "copy_bytes": difference.copied.1,
             "keep": difference.kept.0,
             "keep_bytes": difference.kept.1,
+            "modes": difference.modes,
             "remove": removed,
         })
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::terminal;
-use crate::artifact::Base;
+use crate::artifact::Held;
 use crate::config::{Config, Host};
 use crate::engine::{Home, HostRun, Origin, token};
 use crate::error::{Error, Result};
@@ -14,6 +14,8 @@ use crate::remote::{Facts, Reply};
 
 /// How long a host may take to tell about itself.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long it may take where it has to read what it holds.
+const READ_LIMIT: Duration = Duration::from_secs(600);
 
 /// What was seen of one host.
 pub(super) struct Seen {
@@ -23,8 +25,8 @@ pub(super) struct Seen {
     pub(super) facts: Result<Facts>,
     /// With `keep`: what a cleanup would remove.
     pub(super) removable: Vec<String>,
-    /// Where asked for: the files of the live release.
-    pub(super) base: Base,
+    /// Where asked for: what a new release could be made of; none where it can't tell.
+    pub(super) held: Option<Held>,
 }
 
 /// Looks at all hosts at once. With `keep`, also asks what a cleanup would remove.
@@ -32,7 +34,7 @@ pub(super) async fn all(config: &Config, keep: Option<usize>) -> Vec<Seen> {
     join_all(config.hosts.iter().map(async |host| one(config, host, keep, false).await)).await
 }
 
-/// Looks at all hosts at once, and at the manifests of what is live on them.
+/// Looks at all hosts at once, and at what they hold that a new release could be made of.
 pub(super) async fn with_files(config: &Config) -> Vec<Seen> {
     join_all(config.hosts.iter().map(async |host| one(config, host, None, true).await)).await
 }
@@ -40,19 +42,20 @@ pub(super) async fn with_files(config: &Config) -> Vec<Seen> {
 async fn one(config: &Config, host: &Host, keep: Option<usize>, files: bool) -> Seen {
     let (events, _) = Events::channel();
     let mut run = HostRun::new(host.clone(), home(config, String::new()), &events);
-    let (mut removable, mut base) = (Vec::new(), Base::default());
+    let (mut removable, mut held) = (Vec::new(), None);
     let facts = async {
         run.connect(config, terminal()).await?;
         let script = run.home.look(config, keep, files);
-        let said = run.side(&script, "connect", LIMIT, None).await?;
+        let limit = if files { READ_LIMIT } else { LIMIT };
+        let said = run.side(&script, "connect", limit, None).await?;
         if said.code != Some(0) {
             return Err(Error::Step { host: host.name.clone(), step: "connect", why: said.why });
         }
+        held = said.held().await;
         let mut facts = Facts::default();
         for reply in said.replies {
             match reply {
                 Reply::Removed(release) => removable.push(release),
-                Reply::Entry(line) => base.take(&line),
                 reply => {
                     facts.take(reply);
                 }
@@ -62,7 +65,7 @@ async fn one(config: &Config, host: &Host, keep: Option<usize>, files: bool) -> 
     }
     .await;
     run.end().await;
-    Seen { host: host.clone(), facts, removable, base }
+    Seen { host: host.clone(), facts, removable, held }
 }
 
 /// What the scripts of a look are told.

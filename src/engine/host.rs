@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, timeout_at};
 
+use super::held::Telling;
 use super::scripts::{Beginning, Home};
 use super::session::{Opening, Session, forward};
+use crate::artifact::Held;
 use crate::config::{Config, Host};
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
@@ -23,8 +25,6 @@ fn begin_limit(config: &Config) -> Duration {
 
 /// How long a host may take to answer whether its session goes on.
 const ANSWER: Duration = Duration::from_secs(10);
-/// What a script's answers may take up here: the manifest of a release of 500,000 files does not; a host without end would.
-const MOST: usize = 128 << 20;
 /// How many lines of what a hook prints are kept, to explain its failure.
 const LAST_LINES: usize = 40;
 
@@ -90,6 +90,14 @@ pub struct Said {
     pub log: Vec<String>,
     /// What else it answered.
     pub replies: Vec<Reply>,
+    telling: Telling,
+}
+
+impl Said {
+    /// What a new release could be made of, where it was asked to tell; none where that can't be used.
+    pub async fn held(&self) -> Option<Held> {
+        if self.telling.is_whole() { self.telling.whole().await } else { None }
+    }
 }
 
 impl HostRun {
@@ -201,7 +209,6 @@ impl HostRun {
                     _ => std::future::pending().await,
                 }
             };
-            let mut heard = 0;
             let reading = async {
                 while let Ok(Some(reply)) = timeout_at(until, running.replies.recv()).await {
                     match reply {
@@ -219,14 +226,7 @@ impl HostRun {
                             forward(&self.events, step, Reply::Log(line));
                         }
                         note @ Reply::Note(_) => forward(&self.events, step, note),
-                        other => {
-                            heard += size(&other);
-                            if heard > MOST {
-                                said.why = format!("it says more than {}", crate::text::bytes(MOST as u64));
-                                break;
-                            }
-                            said.replies.push(other);
-                        }
+                        other => said.replies.extend(said.telling.take(other)),
                     }
                 }
             };
@@ -330,16 +330,6 @@ impl HostRun {
         }
         heard
     }
-}
-
-/// What an answer takes up, about.
-fn size(reply: &Reply) -> usize {
-    let text = match reply {
-        Reply::Record(text) | Reply::Worker(text) | Reply::Entry(text) => text.len(),
-        // Cut where they are parsed.
-        _ => 400,
-    };
-    text + size_of::<Reply>()
 }
 
 /// Reads on until the session is over.

@@ -126,18 +126,20 @@ impl Home {
             .var("ENV_FILE", line.env_file.map(shared_path).unwrap_or_default())
     }
 
-    /// Looking without touching; `files`: also at what the live release consists of.
+    /// Looking without touching; `files`: also at what a new release could be made of.
     pub fn look(&self, config: &Config, keep: Option<usize>, files: bool) -> Script {
-        self.script(
-            "look",
-            &[remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, service::words(&config.service), remote::LOOK],
-        )
-        .var("SHARED_FILES", config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"))
-        .var("PROGRAM", service::program(&config.service))
-        .var("NAMES", service::names(&config.service))
-        .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
-        .var("FILES", if files { "yes" } else { "" })
-        .var("SURVEY", "")
+        let (words, verify, held) = (service::words(&config.service), remote::VERIFY, remote::HELD);
+        let parts = [remote::LOCK, remote::HOME, remote::FACTS, verify, held, remote::PRUNE, words, remote::LOOK];
+        self.script("look", &parts)
+            .var(
+                "SHARED_FILES",
+                config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
+            )
+            .var("PROGRAM", service::program(&config.service))
+            .var("NAMES", service::names(&config.service))
+            .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
+            .var("FILES", if files { "yes" } else { "" })
+            .var("SURVEY", "")
     }
 
     /// Looking without touching, at all that a deploy would depend on.

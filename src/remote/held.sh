@@ -1,28 +1,33 @@
 # What a new release can be made of: tells, as `@held TEXT` lines (gzip, base64), the manifest of the live release, `b PATH`
 # for each of its files that is not as released, `h SHA256 PATH` for each file in incoming/, then `e`; and `@told`. Only a
-# hint: whatever is made of it is verified as a whole. Only reads. Defines functions; needs lib.sh, verify.sh; T OLD, fd 8.
+# hint: whatever is made of it is verified as a whole. Only reads. Defines functions; needs lib.sh, verify.sh; T (empty:
+# there is no session, and so no place to write a list to) OLD, fd 8.
 # shellcheck shell=sh disable=SC2016,SC2154
 
 # Only files that were touched since the release got its name are read: no writer can set back a file's ctime. Where find
-# can't tell (busybox), all are.
+# can't tell (busybox), all are; and where there is no place for a list, all are as soon as one was touched.
 held_release() {
   manifest=$(pwd -P)/.shipit/manifests/$OLD
   is_release "$OLD" && [ -d "releases/$OLD" ] && [ -f "$manifest" ] || return 0
   cat "$manifest"
-  look=$(pwd -P)/$T/look
+  look=/dev/null
+  [ -z "$T" ] || look=$(pwd -P)/$T/look
   (
     cd "releases/$OLD" || { echo 'b .'; exit; }
+    touched=yes
     if find . -prune -cnewer "$manifest" >/dev/null 2>&1; then
-      find . -type f -print -cnewer "$manifest" -print | LOOK=$look awk '
+      ! find . -type f -print -cnewer "$manifest" -print | LOOK=$look awk '
         side == 1 { path = substr($0, 3); if (path == last) touched[path]; else there[path]; last = path; next }
         /^f / && !/\\/ {
           path = $0; sub(/^f [^ ]* [^ ]* [^ ]* /, "", path)
           if (!(path in there)) print "b " path
-          else if (path in touched) print >ENVIRON["LOOK"]
-        }' side=1 - side=2 "$manifest"
+          else if (path in touched) { any = 1; print >ENVIRON["LOOK"] }
+        }
+        END { exit any }' side=1 - side=2 "$manifest" || touched=
     else grep '^f ' "$manifest" >"$look"
     fi
-    [ ! -s "$look" ] || verify_tree . "$look" | sed 's/^bad /b /'
+    [ -n "$T" ] || look=$manifest
+    [ -z "$touched" ] || verify_tree . "$look" | sed 's/^bad /b /'
   )
 }
 

@@ -1,7 +1,7 @@
 # What is here, for `status`, `releases` and dry runs: facts, records, the lock, a leftover, what runs; with KEEP also
 # what a cleanup would remove (`@removed`). Writes nothing.
-# With SURVEY also what only `check` asks; with FILES each line of the live release's manifest (`@entry`).
-# Needs lib.sh lock.sh home.sh facts.sh prune.sh or survey.sh, and a service's functions; BASE TOKEN SHARED_FILES
+# With SURVEY also what only `check` asks; with FILES also what a new release could be made of (`@held`, `@told`).
+# Needs lib.sh lock.sh home.sh facts.sh verify.sh held.sh prune.sh or survey.sh, and a service's functions; BASE TOKEN SHARED_FILES
 # PROGRAM NAMES KEEP SURVEY FILES.
 # shellcheck shell=sh disable=SC2034,SC2154
 
@@ -24,15 +24,16 @@ if home_current; then leads=yes; else leads=no; fi
 facts
 facts_current
 facts_releases
-if [ -n "$FILES" ] && [ -L current ]; then
-  live=$(link_name current)
-  case $live in */*) ;; *) [ ! -f ".shipit/manifests/$live" ] || sed 's/^/@entry /' ".shipit/manifests/$live" >&3 ;; esac
-fi
 facts_missing
 facts_leftover
 facts_lock
 facts_hold
 T='' NEW='' OLD=''
+if [ -n "$FILES" ]; then
+  OLD=$(link_name current)
+  held 8>&3
+  OLD=
+fi
 if [ -n "$SURVEY" ]; then
   survey_home
   survey_host

@@ -102,8 +102,6 @@ pub enum Reply {
     Dangling(String),
     /// `@worker JSON`
     Worker(String),
-    /// `@entry LINE`: a line of the live release's manifest, as it stands there.
-    Entry(String),
 }
 
 impl Reply {
@@ -178,7 +176,6 @@ impl Reply {
             "bad" => Reply::Bad(text()),
             "dangling" => Reply::Dangling(text()),
             "worker" => Reply::Worker(rest.to_owned()),
-            "entry" => Reply::Entry(rest.to_owned()),
             _ => return None,
         })
     }
