@@ -115,7 +115,8 @@ pub enum Verb {
     Build(BuildArgs),
     /// Show what a deploy would bring: commits since the live release, files to send and to remove
     #[command(
-        after_help = "Reads only: no lock, no write. Compares what an earlier build left, unless told to build.\n\n\
+        after_help = "Reads only: no lock, no write. Decides as a deploy does, from what each host says it holds. Compares \
+        what an earlier build left, unless told to build.\n\n\
         Example: shipit diff production --build"
     )]
     Diff(DiffArgs),

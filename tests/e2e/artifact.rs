@@ -58,6 +58,11 @@ fn one_file_goes_to_two_stages() {
     let built = |host: usize| bench.hosts[host].site.read("built");
     assert_eq!(built(0), built(1));
     assert_eq!(fs::read_to_string(bench.project.join("runs")).unwrap(), "ran\n", "built once");
+    // What a host has is reused, as it is of a build.
+    let again = bench.shipit.spawn_json(&["deploy", "staging", "--artifact", FILE]).finish().expect(0);
+    assert!(ends(&again, "receive")[0].1.contains("reused"), "{again}");
+    let stays = ["deploy", "staging", "--artifact", FILE, "--if-changed"];
+    bench.shipit.run(&stays).expect(0).says(&[&format!("nothing to do: {} is live and equal", again.release())]);
 
     // Another stage's environment is in the files: refused before anything is asked.
     bench.config.set("stages.staging.build.env.API", "https://staging.example");
@@ -154,6 +159,18 @@ fn diff_tells_commits_and_files_and_writes_nothing() {
     assert_eq!(hosts[0]["commits"][0]["subject"], "the second");
     let after: Vec<_> = bench.hosts.iter().map(|host| host.site.listing()).collect();
     assert_eq!(after, before, "not a byte was written");
+
+    // What was said is what a deploy does; the release's own marker travels with it.
+    let reused = hosts[0]["copy"].as_u64().unwrap() + hosts[0]["keep"].as_u64().unwrap();
+    let all = reused + hosts[0]["send"].as_array().unwrap().len() as u64 + 1;
+    let run = bench.shipit.spawn_json(&["deploy", "--host", "a"]).finish().expect(0);
+    let received = ends(&run, "receive");
+    assert!(received[0].1.contains(&format!(", {reused} of {all} files reused")), "{received:?}");
+
+    // A live file that somebody changed is none that a release could be made of.
+    fs::write(bench.site().dir.join("current/more.txt"), "edited").unwrap();
+    let told = bench.run("diff", &["--host", "a"]).expect(0);
+    told.says(&["none differs of", "1 to send all the same", "more.txt"]);
 }
 
 /// Files that a build should not leave: each is named, and nothing that is live is touched.
@@ -194,41 +211,4 @@ fn odd_names_travel_and_unreadable_files_are_named() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("closedfile` may not be read by this account"), "{said}");
     site.assert_invariant(&Live::Old(id));
-}
-
-/// The most memory that a run took, in KB, as the system counts it: a shell waits for it and asks.
-fn most_memory(project: &Path, args: &str) -> u64 {
-    let line = format!(
-        "'{}' {args} >out 2>&1 & pid=$!; most=0; while now=$(sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$pid/status \
-         2>/dev/null) && [ -n \"$now\" ]; do most=$now; done; wait $pid && echo $most",
-        env!("CARGO_BIN_EXE_shipit")
-    );
-    let output = Command::new("sh").args(["-c", &line]).current_dir(project).output().unwrap();
-    let said = fs::read_to_string(project.join("out")).unwrap_or_default();
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap_or_else(|_| panic!("{args}: {said}"))
-}
-
-/// 100,000 small files, and one that is larger than what may be used.
-#[test]
-fn a_large_artifact_needs_little_memory() {
-    let area = Area::new();
-    let project = area.dir("project");
-    let text = "app = \"large\"\n[build]\npreset = \"files\"\noutput = \"dist\"\n[stages.x]\nhosts = [\"local\"]\npath = \"../live\"\n";
-    fs::write(project.join("deploy.toml"), text).unwrap();
-    let dist = project.join("dist");
-    for n in 0..100_000 {
-        let folder = dist.join(format!("a-package-with-a-name-{}/lib/deep", n / 250));
-        if n % 250 == 0 {
-            fs::create_dir_all(&folder).unwrap();
-        }
-        fs::write(folder.join(format!("a-module-of-it-{n}.js")), n.to_string()).unwrap();
-    }
-    // A hole takes no space here, and is content like any other to who reads it.
-    fs::File::create(dist.join("hole")).unwrap().set_len(300 << 20).unwrap();
-    for args in ["build -o ../large.tar.zst", "deploy --artifact ../large.tar.zst", "diff"] {
-        let most = most_memory(&project, args);
-        assert!(most > 5_000 && most < 200_000, "{args} took {most} KB");
-    }
-    let site = Site::new(&area.path().join("live"), &area.path().join("live"));
-    assert_eq!(site.releases().len(), 1);
 }
