@@ -191,6 +191,20 @@ impl Bench {
         fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
 
+    /// Puts a gate before one of the host's tools: called with words like these, it waits while the gate is shut.
+    pub(crate) fn gate_before(&self, tool: &str, words: &str) -> Gate {
+        let gate = Gate::new(&self.area);
+        self.shadow(tool, &format!("{}\nexec REAL \"$@\"", gate.wait(words)));
+        gate
+    }
+
+    /// The same, behind it: what it does is done, and not yet over.
+    pub(crate) fn gate_behind(&self, tool: &str, words: &str) -> Gate {
+        let gate = Gate::new(&self.area);
+        self.shadow(tool, &format!("REAL \"$@\" || exit\n{}", gate.wait(words)));
+        gate
+    }
+
     /// Proves the bench: the session and all that it started run the wanted shell, and with busybox nothing else.
     fn assert_shell(&self) {
         let session = self.lock().pid;
@@ -228,6 +242,45 @@ impl Bench {
         assert!(signal(self.lock().pid, Signal::Kill));
         run.kill();
     }
+}
+
+/// Where a tool of the host can be kept waiting; open at first.
+pub(crate) struct Gate {
+    shut: PathBuf,
+    waits: PathBuf,
+}
+
+impl Gate {
+    fn new(area: &Area) -> Gate {
+        Gate { shut: area.path().join("shut"), waits: area.path().join("waits") }
+    }
+
+    /// The tool's part of it. `words`: a pattern of `case`.
+    fn wait(&self, words: &str) -> String {
+        let (shut, waits) = (self.shut.display(), self.waits.display());
+        format!("case $* in {words}) while [ -e '{shut}' ]; do : >'{waits}'; sleep 0.1; done ;; esac")
+    }
+
+    pub(crate) fn shut(self) -> Gate {
+        fs::write(&self.shut, "").unwrap();
+        self
+    }
+
+    pub(crate) fn open(self) {
+        fs::remove_file(&self.shut).unwrap();
+    }
+
+    /// Waits until the tool does.
+    #[track_caller]
+    pub(crate) fn reached(&self, what: &str, within: Duration, run: &Running) {
+        appears(&self.waits, what, within, run);
+    }
+}
+
+/// Waits until a run has come so far that this file is there.
+#[track_caller]
+pub(crate) fn appears(file: &Path, what: &str, within: Duration, run: &Running) {
+    eventually(what, within, || if file.exists() { Ok(()) } else { Err(run.so_far()) });
 }
 
 /// A lock as it lies on the host.
