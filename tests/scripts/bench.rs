@@ -191,18 +191,18 @@ impl Bench {
         fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
 
-    /// Puts a gate before one of the host's tools: called with words like these, it waits while the gate is shut.
-    pub(crate) fn gate_before(&self, tool: &str, words: &str) -> Gate {
-        let gate = Gate::new(&self.area);
-        self.shadow(tool, &format!("{}\nexec REAL \"$@\"", gate.wait(words)));
-        gate
+    /// Holds every run of a tool among whose words `word` is, until the returned hold is let go.
+    pub(crate) fn hold_tool(&self, tool: &str, word: &str) -> Hold {
+        let hold = Hold::new(&self.area);
+        self.shadow(tool, &format!("{}\nexec REAL \"$@\"", hold.script(word)));
+        hold
     }
 
-    /// The same, behind it: what it does is done, and not yet over.
-    pub(crate) fn gate_behind(&self, tool: &str, words: &str) -> Gate {
-        let gate = Gate::new(&self.area);
-        self.shadow(tool, &format!("REAL \"$@\" || exit\n{}", gate.wait(words)));
-        gate
+    /// The same, behind what the tool does: that is done, and not yet over.
+    pub(crate) fn hold_behind(&self, tool: &str, word: &str) -> Hold {
+        let hold = Hold::new(&self.area);
+        self.shadow(tool, &format!("REAL \"$@\" || exit\n{}", hold.script(word)));
+        hold
     }
 
     /// Proves the bench: the session and all that it started run the wanted shell, and with busybox nothing else.
@@ -244,36 +244,46 @@ impl Bench {
     }
 }
 
-/// Where a tool of the host can be kept waiting; open at first.
-pub(crate) struct Gate {
-    shut: PathBuf,
-    waits: PathBuf,
+/// A tool of the host that is held.
+pub(crate) struct Hold {
+    begun: PathBuf,
+    go: PathBuf,
 }
 
-impl Gate {
-    fn new(area: &Area) -> Gate {
-        Gate { shut: area.path().join("shut"), waits: area.path().join("waits") }
+impl Hold {
+    fn new(area: &Area) -> Hold {
+        Hold { begun: area.path().join("begun"), go: area.path().join("go") }
     }
 
-    /// The tool's part of it. `words`: a pattern of `case`.
-    fn wait(&self, words: &str) -> String {
-        let (shut, waits) = (self.shut.display(), self.waits.display());
-        format!("case $* in {words}) while [ -e '{shut}' ]; do : >'{waits}'; sleep 0.1; done ;; esac")
+    /// The tool's part of it. Without `begun` the area is gone, and nobody is left to let it go.
+    fn script(&self, word: &str) -> String {
+        let (begun, go) = (self.begun.display(), self.go.display());
+        let held = format!("while [ ! -e '{go}' ] && [ -e '{begun}' ]; do sleep 0.1; done");
+        format!("case \" $* \" in *\"{word}\"*) : >'{begun}'; {held} ;; esac")
     }
 
-    pub(crate) fn shut(self) -> Gate {
-        fs::write(&self.shut, "").unwrap();
-        self
-    }
-
-    pub(crate) fn open(self) {
-        fs::remove_file(&self.shut).unwrap();
-    }
-
-    /// Waits until the tool does.
+    /// Waits until the tool is run.
     #[track_caller]
-    pub(crate) fn reached(&self, what: &str, within: Duration, run: &Running) {
-        appears(&self.waits, what, within, run);
+    pub(crate) fn wait(&self, run: &Running) {
+        self.wait_within(Duration::from_secs(30), run);
+    }
+
+    /// The same, with a limit of its own.
+    #[track_caller]
+    pub(crate) fn wait_within(&self, limit: Duration, run: &Running) {
+        appears(&self.begun, "the tool is run", limit, run);
+    }
+
+    /// It goes on, and so does every later run of it.
+    pub(crate) fn let_go(&self) {
+        fs::write(&self.go, "").unwrap();
+    }
+
+    /// It is held again.
+    pub(crate) fn again(&self) {
+        // It need not have been run yet.
+        let _ = fs::remove_file(&self.begun);
+        fs::remove_file(&self.go).unwrap();
     }
 }
 

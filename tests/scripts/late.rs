@@ -22,8 +22,9 @@ super::in_every_shell! {
 
 fn no_commit_goes_to_a_session_that_takes_back(bench: &mut Bench) {
     let old = bench.release(&App::site("v1"));
-    // Putting back takes as long as this one is shut: the record's change is its last part but one.
-    let record = bench.gate_before("sed", "*previous*");
+    // Putting back takes as long as this one is held: the record's change is its last part but one.
+    let record = bench.hold_tool("sed", "previous");
+    record.let_go();
     bench.soaks().set("health.soak", "5s");
     bench.write(&App::site("v2"));
     let run = bench.start("deploy", &[]);
@@ -32,13 +33,13 @@ fn no_commit_goes_to_a_session_that_takes_back(bench: &mut Bench) {
     eventually("the watch sleeps", Duration::from_secs(5), || {
         process::all().into_iter().any(watches).then_some(()).ok_or_else(|| run.so_far())
     });
-    let record = record.shut();
+    record.again();
     // Its lock is taken away by hand; it answers on, but what it says is another word.
     bench.plant("free");
-    record.reached("the way back has begun", Duration::from_secs(4), &run);
+    record.wait_within(Duration::from_secs(4), &run);
     // What the soak saw was well; only the answer just before the commit can tell.
     run.wait_for("the commit's failure", |event| event.is("step_failed", "commit"));
-    record.open();
+    record.let_go();
     let output = run.finish().expect(4);
     assert!(!output.events().iter().any(|event| event.is("step_started", "commit")), "{output}");
     bench.site.assert_invariant(&Live::Old(old));
@@ -96,15 +97,15 @@ fn a_current_that_was_changed_by_hand_is_left_to_a_human(bench: &mut Bench) {
 fn a_cancel_while_old_releases_go_leaves_a_good_one(bench: &mut Bench) {
     let old = bench.release(&App::site("v1"));
     bench.config.set("release.keep", 1);
-    let removal = bench.gate_before("rm", "*/trash/2*").shut();
+    let removal = bench.hold_tool("rm", "/trash/2");
     // The release that was live before this run is its way back, so it goes with the next one only.
     let second = bench.release(&App::site("v2"));
     bench.write(&App::site("v3"));
     let run = bench.start("deploy", &[]);
-    removal.reached("old releases go", Duration::from_secs(30), &run);
+    removal.wait(&run);
     run.signal(Signal::Int);
     run.wait_for("the cancel is heard", |event| event.text("text").contains("cancelled while"));
-    removal.open();
+    removal.let_go();
     let output = run.finish().expect(0);
     let new = output.release();
     bench.site.assert_invariant(&Live::New(new.clone()));

@@ -59,17 +59,17 @@ fn a_disk_that_fills_in_the_switch_does_not_keep_it(bench: &mut Bench) {
     let disk = Disk::mount(&bench.site.dir, "size=16m,nr_inodes=300");
     let old = bench.release(&App::site("v1"));
     // The link is switched, and the switch not yet over.
-    let switch = bench.gate_behind("mv", "*/next/current*").shut();
+    let switch = bench.hold_behind("mv", "/next/current");
     bench.write(&App::site("v2"));
     let run = bench.start("deploy", &[]);
-    switch.reached("the switch has begun", Duration::from_secs(30), &run);
+    switch.wait(&run);
     disk.fill();
     run.kill();
     eventually("current is the old one", Duration::from_secs(2), || match bench.site.current() {
         Some(id) if id == old => Ok(()),
         other => Err(format!("{other:?}")),
     });
-    switch.open();
+    switch.let_go();
     bench.site.settles_to(&Live::Old(old), Duration::from_secs(8));
     disk.empty();
     bench.release(&App::site("v3"));
