@@ -93,6 +93,15 @@ lock_mine() {
   lock_read "$(readlink ".shipit/lock.$top" 2>/dev/null)" && [ "$L_TOKEN" = "$TOKEN" ]
 }
 
+# How a side channel begins: listed in its session's directory T first, it then goes on only under that session's lock,
+# so that it is never one that nobody ends. $1: the release that it is about, where there is one.
+join_session() {
+  if [ ! -d "$T/groups" ] || ! list_group || ! lock_mine || { [ $# -gt 0 ] && ! is_release "$1"; }; then
+    say "why the session on this host is over"
+    exit 10
+  fi
+}
+
 lock_free() {
   lock_mine || return 0
   ln -s free ".shipit/lock.$((top + 1))" && rm -f ".shipit/lock.$top"

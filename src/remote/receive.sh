@@ -37,10 +37,7 @@ unfit() {
   fail "what lies on the host does not serve: $1" 2
 }
 
-if [ ! -d "$T/groups" ] || ! list_group || ! lock_mine || ! is_release "$NEW"; then
-  say "why the session on this host is over"
-  exit 10
-fi
+join_session "$NEW"
 home_modes
 [ ! -e "$STAGE" ] || rm -rf "$STAGE"
 mkdir "$STAGE" || fail "the stage can't be made"
