@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::host::Payload;
-use crate::artifact::{Artifact, Codec, Delta, Extra, Held, Modes, delta, manifest, write_archive};
+use crate::artifact::{Artifact, Codec, Delta, Extra, Held, Modes, Mutable, delta, manifest, write_archive};
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
 
@@ -39,9 +39,9 @@ impl Parcel {
         Sha256::digest(&self.manifest).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What a host that has `held` need not be sent; none: it needs all.
-    pub(super) fn delta(&self, held: &Held) -> Option<Delta> {
-        delta(&self.manifest, held)
+    /// What a host that has `held` need not be sent; none: it needs all. With `links` what is not mutable may be linked.
+    pub(super) fn delta(&self, held: &Held, links: Option<&Mutable>) -> Option<Delta> {
+        delta(&self.manifest, held, links)
     }
 
     /// Packs into a temporary file that has no name: it is gone with the process, however that ends.

@@ -126,17 +126,24 @@ impl Home {
             .var("ENV_FILE", line.env_file.map(shared_path).unwrap_or_default())
     }
 
-    /// Looking without touching.
-    pub fn look(&self, config: &Config, keep: Option<usize>) -> Script {
-        self.script(
-            "look",
-            &[remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, service::words(&config.service), remote::LOOK],
-        )
-        .var("SHARED_FILES", config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"))
-        .var("PROGRAM", service::program(&config.service))
-        .var("NAMES", service::names(&config.service))
-        .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
-        .var("SURVEY", "")
+    /// Looking without touching; with `drift` also at what of the live release is not as released.
+    pub fn look(&self, config: &Config, keep: Option<usize>, drift: bool) -> Script {
+        let words = service::words(&config.service);
+        let mut parts = vec![remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words];
+        if drift {
+            parts.extend([remote::VERIFY, remote::HELD]);
+        }
+        parts.push(remote::LOOK);
+        self.script("look", &parts)
+            .var("DRIFT", if drift { "yes" } else { "" })
+            .var(
+                "SHARED_FILES",
+                config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
+            )
+            .var("PROGRAM", service::program(&config.service))
+            .var("NAMES", service::names(&config.service))
+            .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
+            .var("SURVEY", "")
     }
 
     /// Looking without touching, at all that a deploy would depend on.
@@ -154,6 +161,7 @@ impl Home {
         .var("NAMES", service::names(&config.service))
         // What a deploy that lacks space removes first: the new release counts as one of those that are kept.
         .var("KEEP", config.release.keep.saturating_sub(1).max(1).to_string())
+        .var("DRIFT", "")
         .var("SURVEY", "yes")
     }
 
@@ -298,6 +306,7 @@ mod tests {
                 service: config.service.clone(),
                 health: config.health.clone(),
                 shared: config.shared.clone(),
+                mutable: vec![],
                 settings: "{}".into(),
             };
             let intake = Intake {
@@ -326,7 +335,7 @@ b",
                 }),
                 home.hold(Some("it's")),
                 home.mark(&id, State::Failed, "it's $(x)"),
-                home.look(&config, Some(3)),
+                home.look(&config, Some(3), true),
                 home.survey(&config),
                 home.unlock(""),
                 home.hook(&Line {

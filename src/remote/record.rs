@@ -32,6 +32,9 @@ pub struct Record {
     pub app_dir: String,
     /// What was shared into it.
     pub shared: Shared,
+    /// What it writes in its own tree: globs from the release's root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mutable: Vec<String>,
     /// How it was run; no secret values.
     pub service: Service,
     /// What its health was.

@@ -86,7 +86,9 @@ async fn lacks(context: &Context<'_>, host: &HostRun, parcel: &Arc<Parcel>) -> O
         host.events.send(EventKind::StepNote { step: Step::Receive.word(), text });
     }
     let (held, parcel) = (held.filter(|held| !held.is_empty())?, Arc::clone(parcel));
-    tokio::task::spawn_blocking(move || parcel.delta(&held)).await.expect("comparing does not panic")
+    let links = (context.config.release.reuse == Reuse::Hardlink).then(|| context.release().mutable(context.config));
+    let compared = tokio::task::spawn_blocking(move || parcel.delta(&held, links.as_ref())).await;
+    compared.expect("comparing does not panic")
 }
 
 /// The archive that this host needs; made where no other host needed the same before.
