@@ -7,6 +7,7 @@ use std::iter::Peekable;
 
 use super::Mutable;
 use super::manifest::unescape;
+use crate::event::Amount;
 
 /// The most entries that a host's telling may have.
 const ENTRIES: usize = 300_000;
@@ -45,22 +46,6 @@ pub struct Delta {
     pub sent: Amount,
     /// Files that don't.
     pub reused: Amount,
-}
-
-/// Files and the bytes in them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// How many.
-    pub files: usize,
-    /// Bytes in them.
-    pub bytes: u64,
-}
-
-impl Amount {
-    fn add(&mut self, bytes: u64) {
-        self.files += 1;
-        self.bytes += bytes;
-    }
 }
 
 impl Held {

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use archive::{Payload, write_archive};
-pub use codec::{Codec, Encoder};
+pub use codec::{Codec, Encoder, Way};
 pub use delta::{Delta, Fate, Held, delta};
 pub use engines::{Engine, engines, major, pinned, satisfies};
 pub use manifest::{escape, manifest};

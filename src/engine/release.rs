@@ -64,6 +64,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         mutable: [artifact.mutable.clone(), mutable_globs(&artifact.app_dir, &config.release.mutable)].concat(),
         node: None,
         bound: run.asks.as_ref().and_then(|asks| asks.natives.bound().map(str::to_owned)),
+        transfer: None,
         previous: String::new(),
         state: State::Unproven,
         why: String::new(),

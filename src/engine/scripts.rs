@@ -8,6 +8,7 @@ use super::release::Release;
 use crate::artifact::{Codec, place};
 use crate::config::{Access, Config, Shared};
 use crate::error::Result;
+use crate::event::Transfer;
 use crate::release::{ReleaseId, State};
 use crate::remote::{self, Script};
 use crate::service;
@@ -79,6 +80,7 @@ impl Home {
             .var("SETTINGS", intake.settings)
             .var("LIMITS", intake.limits.line())
             .var("NODE", intake.node)
+            .var("TRANSFER", format!("\"transfer\":{}", serde_json::json!(intake.transfer)))
             .var("GROUP_NAME", group)
             .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
             .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
@@ -223,6 +225,8 @@ pub(super) struct Intake<'a> {
     pub limits: Limits,
     /// The host's node, for the record; empty where there is none.
     pub node: &'a str,
+    /// What is sent, for the record.
+    pub transfer: Transfer,
     /// Where the app lies in it.
     pub app_dir: &'a str,
     /// Who may read it.
@@ -317,6 +321,7 @@ mod tests {
                 settings: "{}",
                 limits,
                 node: "v20.20.2",
+                transfer: Transfer::default(),
                 app_dir: "",
                 access: &Access::Private,
                 shared: &config.shared,
