@@ -1,7 +1,7 @@
 # Holds a tree against its manifest (one line an entry: `f MODE SIZE SHA256 PATH`, `d MODE - - PATH`,
 # `l - - - PATH<TAB>TARGET`; a backslash, newline, tab and carriage return in a name are escaped for printf %b).
 # Prints `bad PATH` for every entry that is missing or differs. Only reads. Defines functions; needs lib.sh, T.
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2034,SC2154
 
 TAB=$(printf '\t')
 NL='
