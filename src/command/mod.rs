@@ -6,6 +6,7 @@ mod check;
 mod cleanup;
 mod deploy;
 mod drift;
+mod each;
 mod hold;
 mod init;
 mod look;

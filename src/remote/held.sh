@@ -22,6 +22,7 @@ held_changes() (
       delete there[path]
     }
     END { if (ENVIRON["ADDED"] != "") for (path in there) if (path !~ /\\/) print "a " path }' side=1 - side=2 "$manifest")
+  [ -n "$look" ] || exit 0
   printf '%s\n' "$look" | grep '^[ab] '
   printf '%s\n' "$look" | grep '^f ' | verify_tree . - | sed 's/^bad /b /'
 )

@@ -1,7 +1,7 @@
 # Completes a release of which only a part was sent: its manifest out of the old one and the lines that came (`delta`), its
 # other files out of the live release and incoming/. Whatever goes wrong here is found out when all is verified. A file of
 # the live release is never changed: what becomes one with it has its mode, owner and group already.
-# Defines functions; needs verify.sh; STAGE MANIFEST_SHA GROUP_NAME FROM (the live release; empty: none).
+# Defines functions; needs lib.sh, verify.sh; STAGE MANIFEST_SHA GROUP_NAME FROM (the live release; empty: none).
 # shellcheck shell=sh disable=SC2016,SC2154
 
 # Lists, one path a line, for the work that follows: dirs, same, link.MODE, moved and left (pairs FROM, TO), mode.MODE.
@@ -76,7 +76,7 @@ reuse_links() {
 reuse() {
   is_release "$FROM" || FROM=
   lists=$(pwd -P)/$STAGE TREE=$(pwd -P)/$STAGE/tree
-  reuse_lists && [ "$(sha256sum <"$STAGE/manifest" | cut -c1-64)" = "$MANIFEST_SHA" ] || return 1
+  reuse_lists && is_manifest || return 1
   CLONE=
   ! cp --reflink=auto "$STAGE/delta" "$STAGE/clone" 2>/dev/null || CLONE=--reflink=auto
   (cd "$TREE" && each_of "$lists/dirs" mkdir -p) || return 1

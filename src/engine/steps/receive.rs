@@ -17,6 +17,7 @@ use crate::engine::scripts::Intake;
 use crate::error::Result;
 use crate::event::{EventKind, Transfer};
 use crate::plan::Step;
+use crate::service;
 use crate::text::bytes;
 
 /// How long a host may take to complete, verify and sync a release after the last byte was sent.
@@ -25,6 +26,8 @@ const RECEIVE_LIMIT: Duration = Duration::from_secs(3600);
 const LOOK_LIMIT: Duration = Duration::from_secs(120);
 /// What the host's script ends with where what lies there does not serve.
 const SEND_ALL: i32 = 2;
+/// What it ends with where only what the release says of its own service is wrong.
+const NOT_PREPARED: i32 = 3;
 
 /// An archive; hosts that lack the same share it.
 struct Packed {
@@ -56,12 +59,14 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             host.events.send(EventKind::StepNote { step: Step::Receive.word(), text });
             delta = None;
         }
-        if said.code != Some(0) {
-            return Err(host.failed("receive", said.why));
-        }
-        if let Err(error) = host.job("prepare", "", "receive", Duration::from_secs(60)).await {
-            blame(host, &context.release().id, &error).await;
-            return Err(error);
+        match said.code {
+            Some(0) => {}
+            Some(NOT_PREPARED) => {
+                let error = host.job_failed("prepare", said, "receive").await;
+                blame(host, &context.release().id, &error).await;
+                return Err(error);
+            }
+            _ => return Err(host.failed("receive", said.why)),
         }
         let reused = transfer.reuse().map_or(String::new(), |reuse| format!(", {reuse}"));
         Ok(format!("{} sent{reused}, every file verified", bytes(transfer.wire)))
@@ -125,6 +130,7 @@ async fn send(
         limits: Limits::of(release, &host.facts),
         node: host.facts.value("node").unwrap_or_default(),
         transfer,
+        runs: service::runs(&release.service),
         app_dir: &release.app_dir,
         access: &context.config.release.access,
         shared: &release.shared,
