@@ -41,7 +41,8 @@ if [ -n "$KEEP" ]; then
   { remove_old; } 8>&1 | while read -r _ id; do say "removed $id"; done
 fi
 if [ -n "$DRIFT" ]; then
-  OLD=$(link_name current)
+  link_name current
+  OLD=$LINK
   held_drift
 fi
 say "done 0"
