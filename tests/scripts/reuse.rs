@@ -37,7 +37,7 @@ fn received(output: &Output) -> (u64, String) {
     let ended = events.iter().find(|e| e.is("step_finished", "receive")).unwrap_or_else(|| panic!("{output}"));
     let lines = output.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let sent = lines.clone().filter_map(|line| line["total"].as_u64()).max().unwrap_or(0);
-    let told = lines.filter(|line| line["event"] == "transfer").last().unwrap_or_else(|| panic!("{output}"));
+    let told = lines.rev().find(|line| line["event"] == "transfer").unwrap_or_else(|| panic!("{output}"));
     let (reused, wire) = (told["reused"]["files"].as_u64().unwrap(), told["wire"].as_u64().unwrap());
     assert_eq!(ended.text("detail").contains(&format!("{reused} of ")), reused > 0, "{output}");
     assert_eq!(wire, sent, "{output}");
