@@ -395,8 +395,15 @@ b",
     fn every_shell_and_shellcheck_accept_the_scripts_as_they_travel() {
         // Exceptions: a directive is a comment and stays behind. 2012 and 2086 stand in the files with their reasons;
         // 2034, 2119, 2120, 2317 and 2329: a part is there for several scripts; 1003, 2016 and 2088: data in single quotes.
-        let shellcheck =
-            ["shellcheck", "-s", "sh", "-f", "gcc", "-e", "1003,2012,2086,2034,2119,2120,2317,2329,2016,2088,2153,1090"];
+        let shellcheck = [
+            "shellcheck",
+            "-s",
+            "sh",
+            "-f",
+            "gcc",
+            "-e",
+            "1003,2012,2086,2034,2119,2120,2317,2329,2016,2088,2153,1090",
+        ];
         let tools = [&["dash", "-n"][..], &["bash", "--posix", "-n"], &["busybox", "sh", "-n"], &shellcheck];
         let folder = tempfile::tempdir().unwrap();
         let mut found = String::new();
