@@ -159,7 +159,9 @@ fn no_word_of_unfinished_work() {
     let mut breaches = Vec::new();
     let endings = ["rs", "sh", "cjs", "mjs", "js", "toml", "md"];
     let mut all = files("src", &endings);
-    for folder in ["tests", "benches", "examples", "templates"].into_iter().filter(|folder| root().join(folder).is_dir()) {
+    for folder in
+        ["tests", "benches", "examples", "templates"].into_iter().filter(|folder| root().join(folder).is_dir())
+    {
         all.extend(files(folder, &endings));
     }
     for (path, text) in all {

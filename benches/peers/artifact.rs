@@ -65,29 +65,28 @@ impl Pair {
 
 impl Shape {
     fn write(&self, dir: &Path, version: &str) {
-        let words = words();
+        let pool = Pool::new();
         let step = self.files / self.changed;
+        let change = |n: usize| (n % step == step / 2 && n / step < self.changed).then_some(n / step);
         // Few large files, many small ones, as in node_modules.
-        let weights: Vec<f64> =
-            (0..self.files).map(|n| 2_f64.powf(Numbers::of(n).next() as f64 / u64::MAX as f64 * 9.0)).collect();
-        let total: f64 = weights.iter().sum();
-        for (n, weight) in weights.iter().enumerate() {
-            let change = (n % step == step / 2 && n / step < self.changed).then_some(n / step);
-            let size = match change {
+        let weight = |n: usize| 2_f64.powf(Numbers::of(n).next() as f64 / u64::MAX as f64 * 9.0);
+        let total: f64 = (0..self.files).filter(|n| change(*n).is_none()).map(weight).sum();
+        for n in 0..self.files {
+            let size = match change(n) {
                 Some(_) => self.changed_bytes / self.changed,
-                None => ((self.bytes - self.changed_bytes) as f64 * weight / total) as usize,
+                None => ((self.bytes - self.changed_bytes) as f64 * weight(n) / total) as usize,
             };
-            let name = match change {
+            let name = match change(n) {
                 Some(nth) if nth % NAMED_BY_CONTENT == 0 => format!("chunk-{n}.{version}.js"),
                 _ => format!("module-{n}.js"),
             };
             let folder = dir.join(format!("node_modules/package-{}/lib", n / 20));
             fs::create_dir_all(&folder).expect("the area is writable");
             let mut text = Vec::with_capacity(size + 32);
-            if change.is_some() {
+            if change(n).is_some() {
                 writeln!(text, "// build {version}").expect("memory");
             }
-            Numbers::of(n).script(&words, size, &mut text);
+            Numbers::of(n).script(&pool, size, &mut text);
             fs::write(folder.join(name), text).expect("the area is writable");
         }
     }
@@ -108,33 +107,58 @@ impl Numbers {
         self.0
     }
 
-    /// Text of `size` bytes that a compressor finds about as hard as a program.
-    fn script(&mut self, words: &[String], size: usize, text: &mut Vec<u8>) {
-        const GLUE: [&str; 8] = [".", "(", ");", " = ", ", ", "{", "};\n", " => "];
+    /// Text of `size` bytes that a compressor finds about as hard as programs: common and rare words, and pieces that
+    /// stand in many files, as packages bring them.
+    fn script(&mut self, pool: &Pool, size: usize, text: &mut Vec<u8>) {
         let end = text.len() + size;
         while text.len() < end {
             let number = self.next();
-            // Squared, so that some words are common and most are rare.
-            let chance = (number >> 32) as f64 / f64::from(u32::MAX);
-            let word = &words[(chance * chance * (words.len() - 1) as f64) as usize];
-            text.extend_from_slice(word.as_bytes());
-            text.extend_from_slice(GLUE[(number & 7) as usize].as_bytes());
+            match number >> 8 & 63 {
+                0 => text.extend_from_slice(&pool.pieces[(number >> 16) as usize % pool.pieces.len()]),
+                _ => self.word(&pool.words, text),
+            }
         }
         text.truncate(end);
     }
+
+    fn word(&mut self, words: &[String], text: &mut Vec<u8>) {
+        const GLUE: [&str; 8] = [".", "(", ");", " = ", ", ", "{", "};\n", " => "];
+        let number = self.next();
+        // Squared, so that some are common and most are rare.
+        let chance = (number >> 32) as f64 / f64::from(u32::MAX);
+        text.extend_from_slice(words[(chance * chance * (words.len() - 1) as f64) as usize].as_bytes());
+        text.extend_from_slice(GLUE[(number & 7) as usize].as_bytes());
+    }
 }
 
-fn words() -> Vec<String> {
-    const PARTS: [&str; 16] = [
-        "get", "set", "node", "value", "render", "Props", "State", "Error", "async", "module", "exports", "Context",
-        "handle", "request", "Response", "index",
-    ];
-    let mut numbers = Numbers::of(0);
-    (0..4_000)
-        .map(|_| {
-            let number = numbers.next();
-            let part = |shift: u32| PARTS[(number >> shift & 15) as usize];
-            format!("{}{}{}", part(8), part(16), ["", "_", "$", "2"][(number >> 24 & 3) as usize])
-        })
-        .collect()
+/// What programs are made of.
+struct Pool {
+    words: Vec<String>,
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Pool {
+    fn new() -> Pool {
+        const PARTS: [&str; 16] = [
+            "get", "set", "node", "value", "render", "Props", "State", "Error", "async", "module", "exports",
+            "Context", "handle", "request", "Response", "index",
+        ];
+        let mut numbers = Numbers::of(0);
+        let part = |number: u64, shift: u32| PARTS[(number >> shift & 15) as usize];
+        let words: Vec<String> = (0..4_000)
+            .map(|n| match (n % 2, numbers.next()) {
+                (0, number) => format!("{}{}", part(number, 8), part(number, 16)),
+                // As a minifier names things.
+                (_, number) => format!("{}{:x}", (b'a' + (number >> 8) as u8 % 26) as char, number >> 24 & 255),
+            })
+            .collect();
+        let pieces = (0..6_000)
+            .map(|_| {
+                let mut piece = Vec::new();
+                (0..40).for_each(|_| numbers.word(&words, &mut piece));
+                piece
+            })
+            .collect();
+        Pool { words, pieces }
+    }
 }
