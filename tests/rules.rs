@@ -251,3 +251,16 @@ fn exceptions_from_shellcheck_are_named_one_by_one() {
     let breaches = scripts().into_iter().filter(|(_, text)| text.lines().any(blanket));
     none("a blanket exception", breaches.map(|(path, _)| path.display().to_string()).collect());
 }
+
+#[test]
+fn the_test_command_names_every_suite() {
+    let run = fs::read_to_string(root().join("tests/run")).expect("the test command");
+    let entries = fs::read_dir(root().join("tests")).expect("the suites");
+    let names = entries.map(|entry| entry.expect("readable").path()).filter_map(|path| {
+        let suite = path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").exists();
+        suite.then(|| path.file_stem().expect("it has a name").to_string_lossy().into_owned())
+    });
+    let missing =
+        names.filter(|name| !run.split_whitespace().collect::<Vec<_>>().windows(2).any(|w| w == ["--test", name]));
+    none("suites that tests/run leaves out", missing.collect());
+}

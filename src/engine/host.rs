@@ -65,6 +65,8 @@ pub struct HostRun {
     pub facts: Facts,
     /// How far it is.
     pub phase: Phase,
+    /// Why what runs there can't be proved, where its session said so.
+    pub doubt: Option<String>,
 }
 
 /// What a session's start came to.
@@ -92,7 +94,8 @@ impl HostRun {
     /// A host that nothing was done with yet.
     pub fn new(host: Host, home: Home, events: &Events) -> HostRun {
         let events = events.of(&host.name);
-        HostRun { host, events, home, transport: None, session: None, facts: Facts::default(), phase: Phase::Closed }
+        let (facts, phase) = (Facts::default(), Phase::Closed);
+        HostRun { host, events, home, transport: None, session: None, facts, phase, doubt: None }
     }
 
     /// Connects, once.
@@ -302,6 +305,7 @@ impl HostRun {
         let Some(mut session) = self.session.take() else { return false };
         session.word("end").await;
         let heard = goodbye(&mut session, &self.events, Duration::from_secs(30)).await;
+        self.doubt = session.doubt().map(str::to_owned);
         if self.phase == Phase::Idle {
             self.phase = Phase::Closed;
         }

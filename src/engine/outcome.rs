@@ -19,8 +19,8 @@ pub struct Ending {
     pub previous: Option<String>,
     /// Why it is not known, or that it was unhealthy before.
     pub detail: String,
-    /// Whether what runs was proved where that was asked for.
-    pub proved: bool,
+    /// Why what runs can't be proved there; none: it is, where that was asked for.
+    pub doubt: Option<String>,
 }
 
 /// What a run came to.
@@ -85,13 +85,17 @@ pub(super) fn judge(
         5 => format!("not known on {}: a human must look", list(&unknown)),
         6 => format!("{new} is live on {} in {path}/current; what came after it failed", list(&released)),
         0 => match verb {
-            Verb::Deploy | Verb::Rollback => format!("{new} is live on {} in {path}/current", list(&released)),
+            Verb::Deploy | Verb::Rollback => {
+                let doubt = hosts.iter().find_map(|host| host.doubt.as_ref());
+                let doubt = doubt.map_or(String::new(), |why| format!("; not provable here: {why}"));
+                format!("{new} is live on {} in {path}/current{doubt}", list(&released))
+            }
             Verb::Cleanup => "old releases are gone, what is live or in use is not".into(),
             Verb::Recover => "nothing is left unfinished".into(),
         },
         _ if !reverted.is_empty() && nothing_before => "nothing is live, as before".into(),
         _ if !reverted.is_empty() => {
-            let proved = hosts.iter().filter(|host| host.state == HostState::Reverted).all(|host| host.proved);
+            let proved = hosts.iter().filter(|host| host.state == HostState::Reverted).all(|host| host.doubt.is_none());
             let proof = if proved { " and proved" } else { ", which can't be proved here," };
             format!("{live} is live again{proof} on {}", list(&reverted))
         }
@@ -137,7 +141,7 @@ mod tests {
             state,
             previous: Some("OLD".into()),
             detail: String::new(),
-            proved: true,
+            doubt: None,
         }
     }
 

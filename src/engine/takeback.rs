@@ -65,7 +65,7 @@ pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Endi
                 state: if switched { HostState::Unknown } else { HostState::Untouched },
                 previous: host.facts.current().map(str::to_owned),
                 detail: "not listened to any more".into(),
-                proved: false,
+                doubt: Some("it was not heard to the end".into()),
             })
             .collect();
     }
@@ -123,7 +123,6 @@ async fn back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
 
 /// Lets a host go and says how it ended.
 async fn end(way: &Way<'_>, host: &mut HostRun, (state, mut detail): (HostState, String)) -> Ending {
-    let proved = host.session.as_ref().is_none_or(|session| session.doubt().is_none());
     host.end().await;
     let previous = host.facts.current().map(str::to_owned);
     let release = way.release.map(|release| release.id.to_string()).unwrap_or_default();
@@ -141,7 +140,7 @@ async fn end(way: &Way<'_>, host: &mut HostRun, (state, mut detail): (HostState,
     if way.failure.is_some() || state != HostState::Untouched {
         host.events.send(EventKind::HostEnded { state, detail: told });
     }
-    Ending { host: host.host.name.clone(), heard: heard(host), state, previous, detail, proved }
+    Ending { host: host.host.name.clone(), heard: heard(host), state, previous, detail, doubt: host.doubt.take() }
 }
 
 /// Whether it is this host's link that failed.
@@ -205,6 +204,7 @@ async fn take_back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
                 }
             } else {
                 goodbye(&mut session, &host.events, Duration::from_secs(30)).await;
+                host.doubt = session.doubt().map(str::to_owned);
             }
             (HostState::Reverted, String::new())
         }

@@ -36,13 +36,9 @@ command_failed() {
 # of a process that works in a release of this home; `PID - START` of one that works elsewhere.
 command_seen() {
   SEEN=none
-  hex=$(printf '%04X' "$PORT") inodes=''
-  for table in /proc/net/tcp /proc/net/tcp6; do
-    [ -r "$table" ] || continue
-    while read -r _ local _ state _ _ _ _ _ inode _; do
-      case $local-$state in *":$hex-0A") inodes="$inodes $inode" ;; esac
-    done <"$table"
-  done
+  hex=$(printf '%04X' "$PORT")
+  # A busy host has thousands of lines in other states, too many for this shell to read.
+  inodes=$(grep -h ":$hex [0-9A-F]*:0000 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ _ _ _ _ _ _ _ _ socket _; do echo "$socket"; done)
   [ -n "$inodes" ] || return 0
   SEEN=hidden
   here=$(pwd -P)
@@ -93,6 +89,8 @@ command_proved() {
     sleep 1
   done
   seen_release=${SEEN#* }
+  # The service's own words, where its status line has any.
+  [ -z "$STATUS" ] || command_line status "$STATUS" "$1" "$STATUS_S" || command_tail status
   case $SEEN in
     none) why "nothing listens on port $PORT within $WITHIN_S s after $2" ;;
     *) why "process ${SEEN%% *} still listens on port $PORT and runs ${seen_release%% *} instead of $1" ;;

@@ -112,5 +112,6 @@ fn without_a_port_nothing_is_proved_and_that_is_said() {
     let _server = Server(bench.site().dir.join("shared/pid"));
     bench.config.unset("service.command.port").unset("health.path").set("service.command.start", "true");
     bench.config.set("service.command.status", "true");
-    bench.deploy(&app("v1"), &[]).expect(0).says(&["not provable here"]);
+    let why = "not provable here: without service.command.port nobody can tell which release runs";
+    bench.deploy(&app("v1"), &[]).expect(0).says(&[&format!("/current; {why}")]);
 }

@@ -101,12 +101,6 @@ fn an_astro_project_goes_live_as_init_has_it_as_a_site_and_as_a_server() {
     let server = fs::read_to_string(&config).unwrap();
     let own = || fs::remove_file(bench.project.join("deploy.toml")).unwrap();
 
-    // Only the build needs the newer node.
-    let file = bench.project.join("package.json");
-    let mut package: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-    package.as_object_mut().unwrap().remove("engines");
-    fs::write(&file, package.to_string()).unwrap();
-
     // Static, into a directory of this machine.
     own();
     fs::write(&config, "export default {};\n").unwrap();

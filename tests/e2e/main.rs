@@ -20,6 +20,7 @@ mod killed;
 mod late;
 mod lock;
 mod logins;
+mod migrate;
 mod mistakes;
 mod next;
 mod node;

@@ -11,5 +11,6 @@ stop() {
 case $1 in
   start) stop && { setsid node server.mjs </dev/null >>data/log 2>&1 & echo $! >data/pid; } ;;
   stop) stop ;;
-  status) running ;;
+  # What it says when it does not run is shown with the failure.
+  status) running || { tail -n 15 data/log; exit 1; } ;;
 esac
