@@ -39,8 +39,14 @@ fn extra() -> Vec<Extra> {
 fn pack(artifact: &Artifact, out: &mut impl Write) -> Result<()> {
     let extra = extra();
     let manifest = manifest(artifact, MODES, &extra);
-    let payload =
-        Payload { manifest: &manifest, record: b"{\"state\": \"good\"}", extra: &extra, modes: MODES, mtime: MTIME };
+    let payload = Payload {
+        manifest: &manifest,
+        record: b"{\"state\": \"good\"}",
+        extra: &extra,
+        modes: MODES,
+        mtime: MTIME,
+        delta: None,
+    };
     write_archive(artifact, &payload, out)
 }
 
@@ -166,7 +172,7 @@ fn every_tar_gives_back_what_was_packed() {
             assert_eq!(listing(&host.path().join("tree"), false), expected, "{tar:?}");
             assert_eq!(fs::read(host.path().join("manifest")).unwrap(), manifest(&artifact, MODES, &extra()));
             assert_eq!(fs::read(host.path().join("record.json")).unwrap(), b"{\"state\": \"good\"}");
-            assert_eq!(fs::read_dir(host.path()).unwrap().count(), 3, "three members at the top");
+            assert_eq!(fs::read_dir(host.path()).unwrap().count(), 4, "with the sign that all is there");
         }
     }
 }

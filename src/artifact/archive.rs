@@ -12,7 +12,7 @@ use tar::{EntryType, Header};
 
 use super::hash::text;
 use super::manifest::{Member, members};
-use super::{Artifact, EntryKind, Extra, Modes, shown};
+use super::{Artifact, Delta, EntryKind, Extra, Fate, Modes, shown};
 use crate::error::{Error, Finding, Result};
 
 const BLOCK: usize = 512;
@@ -30,6 +30,8 @@ pub struct Payload<'a> {
     pub modes: Modes,
     /// The time of everything in it, in Unix seconds.
     pub mtime: u64,
+    /// What the host makes itself from what it has; none: all of it travels.
+    pub delta: Option<&'a Delta>,
 }
 
 /// Writes the archive. Each file is compared with its hash on the way: one that was changed since is refused,
@@ -37,10 +39,16 @@ pub struct Payload<'a> {
 pub fn write_archive(artifact: &Artifact, payload: &Payload<'_>, out: &mut impl Write) -> Result<()> {
     let (dir, file, program) = payload.modes;
     let mut tar = Tar { out, mtime: payload.mtime, buffer: vec![0; 128 * 1024] };
-    tar.bytes(b"manifest", 0o600, payload.manifest)?;
+    match payload.delta {
+        Some(delta) => tar.bytes(b"delta", 0o600, &delta.text)?,
+        None => tar.bytes(b"manifest", 0o600, payload.manifest)?,
+    }
     tar.bytes(b"record.json", 0o600, payload.record)?;
     tar.bare(b"tree", EntryType::Directory, dir, b"")?;
-    for (path, member) in members(&artifact.entries, payload.extra) {
+    for (number, (path, member)) in members(&artifact.entries, payload.extra).into_iter().enumerate() {
+        if payload.delta.is_some_and(|delta| delta.fates[number] != Fate::Sent) {
+            continue;
+        }
         let name = [b"tree/", path].concat();
         match member {
             Member::Extra(content) => tar.bytes(&name, file, content)?,
@@ -53,6 +61,8 @@ pub fn write_archive(artifact: &Artifact, payload: &Payload<'_>, out: &mut impl 
             }
         }
     }
+    // By this a host knows that nothing was cut off: its tools agree on no other sign.
+    tar.bytes(b"whole", 0o600, b"")?;
     // The end of a tar: two empty blocks.
     tar.out.write_all(&[0; 2 * BLOCK]).map_err(unwritable)
 }

@@ -82,9 +82,37 @@ pub fn escape(path: &[u8]) -> Vec<u8> {
     text
 }
 
+/// The path behind an escaped one.
+pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, rest) {
+            (b'\\', [b'\\', after @ ..]) => {
+                path.push(b'\\');
+                rest = after;
+            }
+            (b'\\', [b'0', digits @ ..]) if digits.len() >= 3 => {
+                path.push(digits[..3].iter().fold(0, |code, digit| code << 3 | (digit & 7)));
+                rest = &digits[3..];
+            }
+            _ => path.push(byte),
+        }
+    }
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_escaped_path_is_found_again() {
+        for path in [&b"plain"[..], b"\n\t\r\\", b"\\0012", b"\xff \\", b""] {
+            assert_eq!(unescape(&escape(path)), path);
+        }
+    }
 
     fn artifact() -> Artifact {
         let file = |sha256: &str, executable| EntryKind::File {

@@ -5,6 +5,7 @@ pub mod archive; // the byte stream that a host receives
 mod check; // links and names
 mod code; // what an app's code imports
 mod codec; // zstd and gzip
+pub mod delta; // what a host need not be sent
 mod engines; // which node is asked for
 mod hash; // sizes and SHA-256, in parallel
 mod machine; // headers of compiled files
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub use archive::{Payload, write_archive};
 pub use codec::{Codec, Encoder};
+pub use delta::{Delta, Fate, Held, delta};
 pub use engines::{Engine, engines, major, pinned, satisfies};
 pub use manifest::{escape, manifest};
 pub use natives::{Machine, Natives};

@@ -60,6 +60,7 @@ pub(super) const KEYS: &[&str] = &[
     "release.keep",
     "release.prefix",
     "release.access.group",
+    "release.reuse",
     "rollout.parallel",
     "rollout.batch",
     "rollout.pause",

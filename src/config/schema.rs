@@ -340,6 +340,17 @@ pub struct Release {
     pub prefix: String,
     /// `access`
     pub access: Access,
+    /// `reuse`
+    pub reuse: Reuse,
+}
+
+/// How a new release gets the files that a host already has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// Copied there.
+    Copy,
+    /// Not at all: everything is sent.
+    Off,
 }
 
 /// Who may read a release on the host.

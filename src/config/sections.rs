@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::reader::{Reader, Section};
 use super::schema::{
-    Access, Batch, Build, Expect, From, Health, Host, Include, Preset, Release, Rollout, Service, Shared, Ssh,
+    Access, Batch, Build, Expect, From, Health, Host, Include, Preset, Release, Reuse, Rollout, Service, Shared, Ssh,
 };
 use super::tree::{Node, Value};
 use super::values::{self, Wrong};
@@ -256,6 +256,7 @@ pub(super) fn release(section: &Section<'_>, service: &Service) -> Release {
         keep: section.number("keep", 1..=1000).unwrap_or(5),
         prefix: prefix.unwrap_or_default(),
         access: access.unwrap_or(by_default),
+        reuse: section.choice("reuse", &[("copy", Reuse::Copy), ("off", Reuse::Off)]).unwrap_or(Reuse::Copy),
     }
 }
 

@@ -27,7 +27,9 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ("a wrong type", &[("3000", "\"3000\""), ("[\"deploy@web1\"]", "\"deploy@web1\"")]),
     ("a table where a value belongs, and a value where a table does", &[("port = 3000", "port = {}\nenv = \"A\"")]),
     ("an unset variable", &[("/srv/blog", "/srv/${FOLDER}")]),
-    ("two services", &[("[stages", "[service.systemd]\nport = 3000\n\n[stages")]),
+    ("a service that is not known", &[("[service.pm2]", "[service.systemd]")]),
+    ("two services", &[("[stages", "[service.command]\nstart = \"up\"\nrevert = \"up\"\n\n[stages")]),
+    ("a command service without its way back", &[("[service.pm2]", "[service.command]\nstart = \"up\"")]),
     (
         "two stages with one app name on one host",
         &[

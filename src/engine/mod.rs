@@ -1,6 +1,7 @@
 //! Doing what a plan says, on many hosts, and taking it back.
 
 mod cancel; // signals
+mod held; // what a host says it has
 mod here; // the build, git, who we are
 mod host; // one host: connection, session, side channels
 mod http; // one look at a service

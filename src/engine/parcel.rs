@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::host::Payload;
-use crate::artifact::{Artifact, Codec, Extra, Modes, manifest, write_archive};
+use crate::artifact::{Artifact, Codec, Delta, Extra, Held, Modes, delta, manifest, write_archive};
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
 
@@ -39,14 +39,19 @@ impl Parcel {
         Sha256::digest(&self.manifest).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// What a host that has `held` need not be sent; none: it needs all.
+    pub(super) fn delta(&self, held: &Held) -> Option<Delta> {
+        delta(&self.manifest, held)
+    }
+
     /// Packs into a temporary file that has no name: it is gone with the process, however that ends.
-    pub(super) async fn pack(self: &Arc<Self>, codec: Codec) -> Result<Arc<File>> {
+    pub(super) async fn pack(self: &Arc<Self>, codec: Codec, delta: Option<Arc<Delta>>) -> Result<Arc<File>> {
         let parcel = Arc::clone(self);
-        let packed = tokio::task::spawn_blocking(move || parcel.pack_here(codec)).await;
+        let packed = tokio::task::spawn_blocking(move || parcel.pack_here(codec, delta.as_deref())).await;
         packed.expect("packing does not panic and is never aborted")
     }
 
-    fn pack_here(&self, codec: Codec) -> Result<Arc<File>> {
+    fn pack_here(&self, codec: Codec, delta: Option<&Delta>) -> Result<Arc<File>> {
         let failed = |source| Error::File { path: std::env::temp_dir(), doing: "write a temporary file in", source };
         let file = tempfile::tempfile().map_err(failed)?;
         let mut encoder = codec.encoder(BufWriter::with_capacity(256 * 1024, file)).map_err(failed)?;
@@ -56,6 +61,7 @@ impl Parcel {
             extra: &self.extra,
             modes: self.modes,
             mtime: self.mtime,
+            delta,
         };
         write_archive(&self.artifact, &payload, &mut encoder)?;
         let mut writer = encoder.finish().map_err(failed)?;

@@ -37,27 +37,27 @@ impl Home {
 
     /// The session.
     pub fn session(&self, config: &Config, opening: &Beginning<'_>) -> Result<Script> {
-        let driver = self.driver(config, opening.keep).render()?;
-        let program = service::program(&config.service);
-        // Who needs a program unpacked there can have the driver packed as well: the whole is read byte by byte.
-        let driver = if program.is_empty() { driver } else { service::packed(&driver) };
         Ok(self
             .script("session", &[remote::LOCK, remote::HOME, remote::FACTS, remote::UNDONE, remote::SESSION])
             .var("SILENCE", ticks(config.rollout.silence))
-            .var("DRIVER", driver)
-            .var("PROGRAM", program)
+            .var("DRIVER", self.driver(config, opening.keep).render()?)
+            .var("PROGRAM", service::program(&config.service))
             .var("SETTINGS", service::settings(&config.service, &config.health, "", opening.earlier))
             .var(
                 "SHARED_FILES",
                 config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
             )
-            .var("HISTORY", opening.history))
+            .var("HISTORY", opening.history)
+            .var("REUSE", if opening.reuse { "yes" } else { "" }))
     }
 
     /// What the session's jobs run; it lies in the session's directory.
     fn driver(&self, config: &Config, keep: usize) -> Script {
-        self.script("driver", &[remote::LOCK, remote::PRUNE, service::words(&config.service), remote::JOB])
-            .var("KEEP", keep.to_string())
+        self.script(
+            "driver",
+            &[remote::LOCK, remote::VERIFY, remote::HELD, remote::PRUNE, service::words(&config.service), remote::JOB],
+        )
+        .var("KEEP", keep.to_string())
     }
 
     /// One of the driver's jobs, on a side channel.
@@ -71,10 +71,11 @@ impl Home {
             Access::Group(group) => group.as_str(),
             Access::Private | Access::Public => "",
         };
-        self.script("receive", &[remote::LOCK, remote::HOME, remote::VERIFY, remote::RECEIVE])
+        self.script("receive", &[remote::LOCK, remote::HOME, remote::VERIFY, remote::REUSE, remote::RECEIVE])
             .var("NEW", intake.id.as_str())
             .var("CODEC", intake.codec.word())
             .var("MANIFEST_SHA", intake.manifest_sha)
+            .var("FROM", intake.from)
             .var("SETTINGS", intake.settings)
             .var("LIMITS", intake.limits.line())
             .var("NODE", intake.node)
@@ -170,6 +171,8 @@ pub struct Beginning<'a> {
     pub history: &'a str,
     /// Whether the run may be to an earlier release, whose own record says how it is run.
     pub earlier: bool,
+    /// Whether the host is to tell what a new release could be made of.
+    pub reuse: bool,
 }
 
 /// What `hook` is told.
@@ -204,6 +207,8 @@ pub(super) struct Intake<'a> {
     pub codec: Codec,
     /// SHA-256 of the manifest, hex.
     pub manifest_sha: &'a str,
+    /// The live release that files are taken from; empty: there is none.
+    pub from: &'a str,
     /// What the service's words read.
     pub settings: &'a str,
     /// How long the host may take.
@@ -286,7 +291,7 @@ mod tests {
             };
             let id: ReleaseId = "20260321-140000-k3f9".parse().unwrap();
             let limits = Limits { activate: Duration::from_secs(9), revert: Duration::from_secs(20), workers: 2 };
-            let opening = Beginning { keep: 5, history: "\"who\":\"it's\"", earlier: false };
+            let opening = Beginning { keep: 5, history: "\"who\":\"it's\"", earlier: false, reuse: true };
             let release = Release {
                 id: id.clone(),
                 app_dir: String::new(),
@@ -299,6 +304,7 @@ mod tests {
                 id: &id,
                 codec: Codec::Gzip,
                 manifest_sha: "00",
+                from: "20260320-140000-k3f9",
                 settings: "{}",
                 limits,
                 node: "v20.20.2",

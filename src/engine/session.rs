@@ -10,6 +10,8 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::held::Telling;
+use crate::artifact::Held;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
 use crate::remote::{Facts, Reply};
@@ -35,6 +37,7 @@ pub struct Session {
     over: watch::Receiver<bool>,
     pinger: JoinHandle<()>,
     silence: Duration,
+    telling: Telling,
     /// Facts that the host has told since its start, the latest of each key.
     pub said: BTreeMap<String, String>,
     /// The last log lines that the host sent with a failure.
@@ -48,6 +51,7 @@ impl Session {
         let mut facts = Facts::default();
         let until = Instant::now() + limit;
         let mut stuck = None;
+        let telling = Telling::new();
         loop {
             let reply = match timeout_at(until, running.replies.recv()).await {
                 Ok(Some(reply)) => reply,
@@ -57,7 +61,7 @@ impl Session {
                 }
                 Err(_) => return Err(lost("the host did not begin the session in time".into())),
             };
-            match facts.take(reply) {
+            match facts.take(reply).and_then(|reply| telling.take(reply)) {
                 None | Some(Reply::Pong(_)) => {}
                 Some(Reply::Facts) => break,
                 Some(Reply::Locked { who, since }) => return Ok(Opening::Locked(who, since)),
@@ -77,24 +81,26 @@ impl Session {
         let (ended, over) = watch::channel(false);
         let every = (silence / 5).clamp(Duration::from_millis(400), Duration::from_secs(3));
         let pinger = tokio::spawn(ping(Arc::clone(&stdin), every));
+        let heard = telling.clone();
         tokio::spawn(async move {
             // The whole value: with it goes the channel.
             let mut channel = running;
             while let Some(reply) = channel.replies.recv().await {
-                match reply {
-                    Reply::Pong(state) => {
+                match heard.take(reply) {
+                    Some(Reply::Pong(state)) => {
                         ponged.send_replace(Some((Instant::now(), state)));
                     }
-                    reply => {
+                    Some(reply) => {
                         // The session value may be gone; what the host says is still read to its end.
                         let _ = to.send(reply);
                     }
+                    None => {}
                 }
             }
             ended.send_replace(true);
         });
         Ok(Opening::Idle(
-            Session { stdin, answers, pongs, over, pinger, silence, said: BTreeMap::new(), log: Vec::new() },
+            Session { stdin, answers, pongs, over, pinger, silence, telling, said: BTreeMap::new(), log: Vec::new() },
             Box::new(facts),
         ))
     }
@@ -131,6 +137,16 @@ impl Session {
                     }
                 }
             }
+        }
+    }
+
+    /// What a new release could be made of, once the host has looked; none where that is nothing, is not known within
+    /// `limit`, or was taken before.
+    pub async fn held(&self, limit: Duration) -> Option<Held> {
+        tokio::select! {
+            held = self.telling.whole() => held,
+            () = self.over() => None,
+            () = tokio::time::sleep(limit) => None,
         }
     }
 

@@ -96,7 +96,7 @@ facts_hold() {
 
 # Why the switch that journal $1 tells of can't be put right by this account; 1 where nothing stands in the way.
 leftover_stuck() {
-  text=$(readlink ".shipit/$1")
+  text=$(readlink ".shipit/$1") || return 1
   left=${text%% *} release=${text#* }
   if is_token "$left" && [ -d ".shipit/t.$left" ] && [ ! -x ".shipit/t.$left" ]; then
     echo "an unfinished switch to $release is another account's; run shipit recover as the one that began it"

@@ -1,8 +1,8 @@
 # The jobs of a run: the session's (baseline, room, activate, revert, record, ended, prune), those of side channels
-# (prepare, boot, watch) and a line of the user's own (line). Each runs as a process group of its own, by
+# (prepare, boot, watch), the look at what a release could be made of (held) and a line of the user's own (line). Each runs as a process group of its own, by
 # `sh T/driver.sh JOB [ARG]`, so that it can be ended whole;
 # a later session runs the same file to recover. Standard output: lines `note`, `why`, `log`, `fact`, `refuse`;
-# standard error: the log. Needs lib.sh, lock.sh, prune.sh, a service's functions; BASE TOKEN KEEP.
+# standard error: the log. Needs lib.sh, lock.sh, prune.sh, verify.sh, held.sh, a service's functions; BASE TOKEN KEEP.
 # shellcheck shell=sh disable=SC2154
 
 note() { printf 'note %s\n' "$(plain "$1")" >&8 2>/dev/null || :; }
@@ -68,7 +68,7 @@ record() {
   history "\"release\":\"$NEW\",\"previous\":\"$OLD\",\"state\":\"good\""
   service_commit
   # What its hooks did is meant to stay.
-  rm -rf "$T/hooks"
+  rm -rf "$T/hooks" .shipit/incoming
   rm -f .shipit/committed
 }
 
@@ -85,7 +85,7 @@ list_group || case $1 in
   *) why "the job can't be listed in $BASE/$T" || exit 1 ;;
 esac
 case $1 in
-  activate | revert | record | ended | prune | room) "$1" ;;
+  activate | revert | record | ended | prune | room | held) "$1" ;;
   line) exec env -i "PATH=$PATH" sh "$BASE/$T/$2" >&8 8>&- ;;
   baseline | prepare | boot | health | watch | log) shift_job=$1; shift; "service_$shift_job" "$@" ;;
   *) exit 1 ;;

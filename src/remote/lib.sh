@@ -14,9 +14,6 @@ say() { printf '@%s\n' "$*" >&3 2>/dev/null || :; }
 # One line, safe to stand in a protocol line and between double quotes in JSON.
 plain() { printf '%s' "$1" | tr '\n\t"\134' '    ' | tr -d '\000-\037\177' | cut -c1-400; }
 
-# A program that travels compressed, in base64.
-unpacked() { printf '%s' "$1" | base64 -d | gzip -dc; }
-
 # A name that shipit made: PREFIX + YYYYMMDD-HHMMSS-xxxx. Nothing else is ever removed.
 is_release() {
   case $1 in
@@ -103,6 +100,15 @@ list_group() {
   proc_stat "$GROUP" || P_START=0
   # All in the name: an empty file needs no block on a full disk.
   true >"$T/groups/$GROUP.$P_START"
+}
+
+# What arrived of an upload that is not whole, in the session's directory $1, becomes a source of content for later ones.
+# Several that were cut one after the other add up; a sixth starts anew.
+keep_incoming() {
+  [ -d "$1/stage/tree" ] || return 0
+  set -- "$1" .shipit/incoming/*
+  if [ $# -gt 6 ]; then mv .shipit/incoming "$1/old" || return 1; fi
+  { [ -d .shipit/incoming ] || mkdir -m 700 .shipit/incoming; } && mv "$1/stage/tree" ".shipit/incoming/${1##*/t.}"
 }
 
 # Removes a session's directory. A side channel that comes too late may list itself in the middle of that.

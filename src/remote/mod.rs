@@ -23,6 +23,10 @@ pub const HOME: &str = include_str!("home.sh");
 pub const FACTS: &str = include_str!("facts.sh");
 /// Manifest checks.
 pub const VERIFY: &str = include_str!("verify.sh");
+/// What a release can be made of.
+pub const HELD: &str = include_str!("held.sh");
+/// Making it of that.
+pub const REUSE: &str = include_str!("reuse.sh");
 /// Removal of old releases.
 pub const PRUNE: &str = include_str!("prune.sh");
 /// The jobs.

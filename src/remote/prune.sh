@@ -77,7 +77,7 @@ prune() {
 # The same, earlier, for a release that finds too little space: what the cleanup after it would remove. It counts as
 # one of KEEP by then.
 room() {
-  rm -rf .shipit/trash/*
+  rm -rf .shipit/trash/* .shipit/incoming
   [ "$KEEP" -le 1 ] || KEEP=$((KEEP - 1))
   remove_old && forget
 }

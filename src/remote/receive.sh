@@ -1,8 +1,9 @@
 # Takes a release in: unpacks the payload on standard input into an empty stage, holds every file against the
 # manifest, links what is shared, makes it durable, and only then gives it its name below releases/.
-# Nothing is overwritten or deleted outside the stage. Needs lib.sh lock.sh home.sh verify.sh;
-# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE GROUP_NAME, SHARED_DIRS and SHARED_FILES:
+# Nothing is overwritten or deleted outside the stage and incoming/. Needs lib.sh lock.sh home.sh verify.sh reuse.sh;
+# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE GROUP_NAME FROM, SHARED_DIRS and SHARED_FILES:
 # lines LINK<TAB>TEXT<TAB>PATH (the link in the release, its text, the path below shared/).
+# Ends with 2 where what lies here does not serve: then all is to be sent.
 # shellcheck shell=sh disable=SC2153,SC2154
 
 set -u
@@ -13,11 +14,26 @@ T=.shipit/t.$TOKEN
 STAGE=$T/stage
 unset TAR_OPTIONS GZIP ZSTD_CLEVEL
 
+# $2: the code, 1 where there is none.
 fail() {
   say "why $(plain "$1")"
   rm -rf "$STAGE"
-  say "done 1"
+  say "done ${2-1}"
   exit 10
+}
+
+# The upload is not whole. What did arrive is a source for the next one; on a full disk it would only be in the way.
+broken() {
+  is_full || keep_incoming "$T"
+  fail "$1${error:+: $error}"
+}
+
+is_full() { case $error in *[Nn]o\ space* | *[Qq]uota*) ;; *) return 1 ;; esac; }
+
+# The upload is whole, but what was to be made of it and of what lies here is not.
+unfit() {
+  ! is_full || broken "$1"
+  fail "what lies on the host does not serve: $1" 2
 }
 
 if [ ! -d "$T/groups" ] || ! list_group || ! lock_mine || ! is_release "$NEW"; then
@@ -38,11 +54,24 @@ unpack() {
 error=$(unpack 2>&1) || :
 error=$(printf '%s\n' "$error" | tail -n 1)
 
-[ -f "$STAGE/manifest" ] || fail "the upload was cut${error:+: $error}"
+# The archive's last member.
+[ -f "$STAGE/whole" ] || broken "the upload was cut"
+part=
+if [ -f "$STAGE/delta" ]; then
+  part=yes
+  if ! made=$(reuse 2>&1); then
+    error=$(printf '%s\n' "$made" | tail -n 1)
+    unfit "${error:-its manifest is another one}"
+  fi
+fi
 [ "$(sha256sum <"$STAGE/manifest" | cut -c1-64)" = "$MANIFEST_SHA" ] || fail "the manifest arrived damaged${error:+: $error}"
 here=$(pwd -P)
 bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest" | head -n 5)
-[ -z "$bad" ] || fail "not as sent: $(printf '%s' "$bad" | sed 's/^bad //')${error:+ ($error)}"
+if [ -n "$bad" ]; then
+  bad=$(printf '%s' "$bad" | sed 's/^bad //')
+  [ -z "$part" ] || unfit "$bad"
+  broken "not as sent: $bad"
+fi
 for kind in f l; do
   [ "$(count_tree "$STAGE/tree" $kind)" -eq "$(count_manifest "$STAGE/manifest" $kind)" ] || fail "the stage holds entries that were not sent"
 done
@@ -78,7 +107,8 @@ fi
 
 sync_tree "$STAGE"
 if ! lock_mine || [ -e "$T/stop" ]; then fail "the lock was lost"; fi
-{ mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
+# Later than every file's ctime: what is touched from now on can be told.
+{ touch "$STAGE/manifest" && mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
   set_state "$NEW" unproven "never activated" && mv "$STAGE/tree" "releases/$NEW"; } || fail "the release can't be named"
 sync_dir releases
 rm -rf "$STAGE"

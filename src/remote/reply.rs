@@ -70,6 +70,10 @@ pub enum Reply {
     Reverted(String),
     /// `@stuck WHY`: it could not be put back.
     Stuck(String),
+    /// `@held TEXT`: a piece of what a release can be made of, packed.
+    Held(String),
+    /// `@told`: that is all of it.
+    Told,
     /// `@committed`
     Committed,
     /// `@recorded`
@@ -156,6 +160,8 @@ impl Reply {
             "ready" => Reply::Ready,
             "reverted" => Reply::Reverted(text()),
             "stuck" => Reply::Stuck(text()),
+            "held" => Reply::Held(rest.to_owned()),
+            "told" => Reply::Told,
             "committed" => Reply::Committed,
             "recorded" => Reply::Recorded,
             "removed" => Reply::Removed(text()),

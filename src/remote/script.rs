@@ -1,9 +1,14 @@
 //! A script for a host: sh files joined together, after lines that set its variables. The only place that
 //! quotes a value for a shell, and the only thing a transport can run.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use crate::error::{Error, Result};
 
-/// The most a script may measure: it is read byte by byte by `dd bs=1` on the host.
+/// The most a script may measure as it travels: an old `dd` reads it byte by byte on the host.
 pub const LARGEST: usize = 64 * 1024;
 
 /// What runs on a host. Values reach it only as `NAME='quoted'` lines, never through a command line.
@@ -26,7 +31,21 @@ impl Script {
         self
     }
 
-    /// The text that goes to the host. Fails where a value holds a NUL or the whole is over [`LARGEST`].
+    /// The script as it travels: packed by gzip. Fails where a value holds a NUL or the whole is over [`LARGEST`].
+    pub fn packed(&self) -> Result<Vec<u8>> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(self.render()?.as_bytes()).expect("memory takes every write");
+        let packed = gzip.finish().expect("memory takes every write");
+        if packed.len() > LARGEST {
+            return Err(Error::Usage {
+                what: format!("the {} script would measure {} bytes, the most is {LARGEST}", self.name, packed.len()),
+                hint: "shorten the lists in deploy.toml (env, shared, headers)".into(),
+            });
+        }
+        Ok(packed)
+    }
+
+    /// Its text, without comments. Fails where a value holds a NUL.
     pub fn render(&self) -> Result<String> {
         let mut text = String::new();
         for (name, value) in &self.vars {
@@ -43,12 +62,6 @@ impl Script {
                 text.push_str(line);
                 text.push('\n');
             }
-        }
-        if text.len() > LARGEST {
-            return Err(Error::Usage {
-                what: format!("the {} script would measure {} bytes, the most is {LARGEST}", self.name, text.len()),
-                hint: "shorten the lists in deploy.toml (env, shared, headers)".into(),
-            });
         }
         Ok(text)
     }

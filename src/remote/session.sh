@@ -2,7 +2,8 @@
 # permission to go on: end of input or silence puts back what was live and frees the lock. One event loop over one
 # fifo, so that both are seen while a job runs. No tool ever holds the channel: jobs read nothing, their error
 # output goes to a log, and a client that is gone is not noticed by them.
-# Needs lib.sh lock.sh home.sh facts.sh undone.sh; BASE TOKEN WHO SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY;
+# Needs lib.sh lock.sh home.sh facts.sh undone.sh; BASE TOKEN WHO SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY
+# REUSE (empty: nobody asks what could be reused);
 # T/limits, written with the release: seconds for `activate`, for `revert`, and the workers that these reckon with.
 # shellcheck shell=sh disable=SC2154,SC2034,SC2153
 
@@ -23,8 +24,7 @@ esac
 T=.shipit/t.$TOKEN
 # All that a revert will need is written before anything is changed: a full disk is found out here.
 if ! { mkdir -m 700 "$T" && mkdir "$T/groups" "$T/next" "$T/back" && mkfifo "$T/ev" "$T/out" &&
-  if [ -z "$PROGRAM" ]; then printf '%s\n' "$DRIVER" >"$T/driver.sh"
-  else unpacked "$DRIVER" >"$T/driver.sh" && unpacked "$PROGRAM" >"$T/service.cjs"; fi &&
+  printf '%s\n' "$DRIVER" >"$T/driver.sh" && printf '%s' "$PROGRAM" >"$T/service.cjs" &&
   true >"$T/go" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
   refuse "the session's notes can't be written in $BASE/.shipit" "look at the free space: df -h, df -i"
   rm -rf "$T"; lock_free; bye refused
@@ -41,26 +41,33 @@ ended() { ( exec 3>&- 4>&- 5<&- 7>&-; setsid sh "$1/driver.sh" ended ) >/dev/nul
 recover() {
   for j in pending committed; do
     [ -L ".shipit/$j" ] || continue
+    # Its own session may live after all, where the lock was taken away by hand, and finish it under our eyes.
     if stuck=$(leftover_stuck "$j"); then
+      [ -L ".shipit/$j" ] || continue
       say "stuck $stuck"
       return 1
     fi
-    text=$(readlink ".shipit/$j")
+    text=$(readlink ".shipit/$j") || continue
     left=${text%% *}
     end_groups ".shipit/t.$left" || { say "stuck what the earlier run started can't be ended"; return 1; }
     what=revert ended=reverted
     if [ "$j" = committed ]; then what=record ended=committed; fi
-    if ! out=$(exec 3>&- 4>&- 5<&- 7>&-; setsid sh ".shipit/t.$left/driver.sh" $what 2>>"$T/log"); then
-      # Its own session may live after all, where the lock was taken away by hand, and be the quicker one.
-      [ "$(readlink ".shipit/$j" 2>/dev/null)" = "$text" ] || continue
-      say "stuck $(printf '%s\n' "$out" | sed -n 's/^why //p' | tail -n 1)"
-      return 1
-    fi
+    tries=0
+    until out=$(exec 3>&- 4>&- 5<&- 7>&-; setsid sh ".shipit/t.$left/driver.sh" $what 2>>"$T/log"); do
+      # That session may also end what works in its name, this too, without a word; it is over then.
+      [ "$(readlink ".shipit/$j" 2>/dev/null)" = "$text" ] || continue 2
+      tries=$((tries + 1)) reason=$(printf '%s\n' "$out" | sed -n 's/^why //p' | tail -n 1)
+      if [ -n "$reason" ] || [ "$tries" = 3 ]; then
+        say "stuck ${reason:-what puts it right was ended again and again}"
+        return 1
+      fi
+      sleep 1
+    done
     ended ".shipit/t.$left"
     say "recovered $ended ${text#* }"
   done
   for d in .shipit/t.*; do
-    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then keep_undone "$d"; clear_notes "$d"; fi
+    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then keep_incoming "$d"; keep_undone "$d"; clear_notes "$d"; fi
   done
   if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash/* ) & fi
 }
@@ -72,7 +79,7 @@ finish() {
   # While something of ours may still work here, nobody else may.
   end_groups "$T" || { say "warn what this run started can't be ended; the lock stays"; bye "$1"; }
   # The notes of a switch that could not be put back stay: whoever comes next needs them.
-  [ "$STATE" = stuck ] || { ended "$T"; keep_undone "$T"; clear_notes "$T"; }
+  [ "$STATE" = stuck ] || { ended "$T"; keep_incoming "$T"; keep_undone "$T"; clear_notes "$T"; }
   lock_free
   bye "$1"
 }
@@ -89,6 +96,8 @@ if [ -L current ]; then
   ln -s "$(readlink current)" "$T/old"
   ln -s "$(readlink current)" "$T/back/current"
 fi
+# Beside all that follows, up to the answer to it and the client's own build.
+if [ -n "$REUSE" ]; then ( exec 4>&- 5<&-; setsid sh "$T/driver.sh" held </dev/null >&3 2>&7 3>&- 7>&- ) & fi
 facts
 facts_current
 facts_releases

@@ -14,13 +14,8 @@
 //!
 //! Adding one: a variant in `config::Service`, an `.sh` file here, an arm in each `match` below.
 
-use std::io::Write;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::json;
 
 use crate::config::{Command, Health, Pm2, Service};
@@ -56,27 +51,17 @@ const PM2_PROGRAM: [&str; 13] = [
     include_str!("pm2/verbs.cjs"),
 ];
 
-/// The program that the words need on the host, compressed and in base64 (a script is read byte by byte there);
-/// empty where sh is enough. Comment lines stay here.
+/// The program that the words need on the host; empty where sh is enough. Comment lines stay here.
 pub fn program(service: &Service) -> String {
     match service {
         Service::None | Service::Command(_) => String::new(),
-        Service::Pm2(_) => pack(&PM2_PROGRAM),
+        Service::Pm2(_) => {
+            let lines = PM2_PROGRAM.iter().flat_map(|part| part.lines());
+            let kept: Vec<&str> =
+                lines.filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty()).collect();
+            kept.join("\n") + "\n"
+        }
     }
-}
-
-fn pack(parts: &[&str]) -> String {
-    let lines = parts.iter().flat_map(|part| part.lines());
-    let kept: Vec<&str> =
-        lines.filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty()).collect();
-    packed(&(kept.join("\n") + "\n"))
-}
-
-/// A text as `unpacked` of lib.sh takes it.
-pub fn packed(text: &str) -> String {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(text.as_bytes()).expect("memory takes every write");
-    STANDARD.encode(gzip.finish().expect("memory takes every write"))
 }
 
 /// What the host's words read from `service.json`. `earlier`: how the release is run stands in its own record, which is

@@ -43,7 +43,7 @@ service_log() { service_word log; }
 
 # Without a session there is no directory of ours to put the program in: node reads it from its input.
 service_look() {
-  pm2_node && unpacked "$PROGRAM" | pm2_run - status "$NAMES"
+  pm2_node && printf '%s' "$PROGRAM" | pm2_run - status "$NAMES"
 }
 
 # The settings come with the program: they may hold what no command line may show.
@@ -51,6 +51,6 @@ service_survey() {
   pm2_node || return
   {
     printf "'use strict';globalThis.SHIPIT_SETTINGS=%s;\n" "$SETTINGS"
-    unpacked "$PROGRAM"
+    printf '%s' "$PROGRAM"
   } | pm2_run - survey "$NAMES"
 }

@@ -81,6 +81,14 @@ impl Place {
         let code = output.code.unwrap_or(-1);
         // Only what takes its time has one.
         let text = alike(&text).replace(" in 1.0s\n", "\n");
+        // What was built and packaged beside a connection that fails, and how well a few bytes pack, is chance.
+        let lost = text.contains("\nconnect       failed");
+        let told = text.lines().filter(|line| !(lost && (line.starts_with("build ") || line.starts_with("package "))));
+        let told = told.map(|line| match line.split_once(" sent, ") {
+            Some((_, more)) => format!("receive       ok  800 B sent, {more}\n"),
+            None => format!("{line}\n"),
+        });
+        let text: String = told.collect();
         format!("## {title}\n\n$ shipit {}\n{text}[exit code {code}]\n", output.args.join(" "))
     }
 }

@@ -151,6 +151,14 @@ fn the_host_has_no_tar() {
 }
 
 #[test]
+fn the_host_has_no_gzip() {
+    let bench = Make::files().without("gzip").bench();
+    bench.deploy(&App::site("v1"), &[]).expect(1).says(&["the host has no gzip", "install it there"]);
+    bench.run("check", &[]).expect(1).says(&["the host has no gzip", "install it there"]);
+    bench.run("status", &[]).expect(1).says(&["the host has no gzip"]);
+}
+
+#[test]
 fn the_host_has_no_node() {
     let bench = Make::pm2(1).without("node").bench();
     bench.deploy(&App::server("v1"), &[]).expect(1).says(&["node"]);

@@ -48,7 +48,10 @@ fn words(svg: &str) -> String {
         text.split(" of blog: ").flat_map(|text| text.split("  (")).next().unwrap_or_default().to_owned()
     };
     let plain = texts.map(|text| until(text.replace(" in 1.0s", "").replace("1.0s", "")).trim().to_owned());
-    plain.filter(|text| !text.is_empty()).map(|text| text + "\n").collect()
+    let mut plain: Vec<String> = plain.filter(|text| !text.is_empty()).map(|text| text + "\n").collect();
+    // Connecting goes on beside the build: which of them ends first is chance.
+    plain.sort();
+    plain.concat()
 }
 
 #[test]

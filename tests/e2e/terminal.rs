@@ -24,7 +24,12 @@ fn left(screen: &Screen, lines: &[&str]) {
 
 fn files(hosts: usize) -> Bench {
     let mut bench = Make::files().hosts(hosts).bench();
-    bench.config.set("build.command", "seq -f 'compiled page %g' 1 60; sleep 1");
+    // Nothing moves before the hosts are connected: the build goes on for longer.
+    let dirs: Vec<String> = bench.hosts.iter().map(|host| host.site.dir.display().to_string()).collect();
+    let wait = format!("for dir in {}; do until ls -d $dir/.shipit/t.*; do sleep 0.1; done; done", dirs.join(" "));
+    bench
+        .config
+        .set("build.command", format!("seq -f 'compiled page %g' 1 60; {{ {wait}; }} >/dev/null 2>&1; sleep 1"));
     bench.write(&App::site("v1").ballast(3_000_000));
     // The build's result is there already.
     bench
@@ -37,7 +42,13 @@ fn a_deploy_moves_one_line_a_host_and_leaves_what_is_to_be_read() {
     assert_eq!(screen.code, Some(0), "{}", screen.text);
     left(
         &screen,
-        &["deploy tiny (production) on a and b", "build      ok", "package    ok", "a  released  connect ", "done: "],
+        &[
+            "deploy tiny (production) on a and b",
+            "build         ok",
+            "package       ok",
+            "a  released  connect ",
+            "done: ",
+        ],
     );
     assert!(!screen.text.contains("compiled page"), "a good build is folded:\n{}", screen.text);
     let drawn = drawn(&screen);
@@ -49,14 +60,15 @@ fn a_deploy_moves_one_line_a_host_and_leaves_what_is_to_be_read() {
 
 #[test]
 fn sending_shows_bytes_and_rate() {
-    let mut bench = Make::files().bench();
+    let mut bench = Make::files().proxied().bench();
     bench.config.set("build.output", "dist");
-    bench.write(&App::site("v1").ballast(60_000_000));
+    bench.write(&App::site("v1").ballast(20_000_000));
+    bench.host().proxy().limit(10_000_000);
     let screen = Terminal::start(&bench, 100, &["deploy", "production"]).finish();
     assert_eq!(screen.code, Some(0), "{}", screen.text);
     let drawn = drawn(&screen);
-    assert!(drawn.contains(" of 60 MB, ") && drawn.contains("MB/s"), "{}", drawn.escape_debug());
-    left(&screen, &["receive    ok", "done: "]);
+    assert!(drawn.contains(" of 20 MB, ") && drawn.contains("MB/s"), "{}", drawn.escape_debug());
+    left(&screen, &["receive       ok", "done: "]);
 }
 
 #[test]
@@ -82,7 +94,14 @@ fn a_build_that_fails_is_shown_whole_and_the_end_says_what_to_do() {
     assert_eq!(screen.code, Some(1));
     left(
         &screen,
-        &["build      failed", "compiled page 1\n", "compiled page 60", "error: the build failed", "now: ", "next: "],
+        &[
+            "build         failed",
+            "compiled page 1\n",
+            "compiled page 60",
+            "error: the build failed",
+            "now: ",
+            "next: ",
+        ],
     );
     assert!(screen.text.contains("Type error: x is not a y"), "{}", screen.text);
     bench.site().assert_invariant(&Live::Nothing);
@@ -96,7 +115,10 @@ fn a_failed_host_says_why_among_several() {
     bench.write(&App::bad("bad", Bad::ExitsAtOnce));
     let screen = Terminal::start(&bench, 100, &["deploy", "production", "--no-boot-test"]).finish();
     assert_eq!(screen.code, Some(4), "{}", screen.text);
-    left(&screen, &["activate   failed", "error: a: activate failed", "now: ", "is live again and proved", "next: "]);
+    left(
+        &screen,
+        &["activate      failed", "error: a: activate failed", "now: ", "is live again and proved", "next: "],
+    );
     bench.host().assert_live(&Live::Old(live), 1);
 }
 

@@ -17,7 +17,7 @@ const apps = () => JSON.parse(fs.readFileSync(path.join(world.dir, 'apps.json'),
 const current = (...rest) => path.join(world.base, 'current', ...rest);
 
 test('the driver is small enough to travel', () => {
-  const packed = zlib.gzipSync(driverText(), { level: 9 }).toString('base64');
+  const packed = zlib.gzipSync(driverText(), { level: 9 });
   assert.ok(packed.length < 32 * 1024, `${packed.length} bytes`);
   assert.doesNotMatch(driverText(), /\?\?=|\|\|=|&&=|replaceAll\(|\.at\(|structuredClone|Object\.hasOwn\(/, 'node 14 can read it');
 });

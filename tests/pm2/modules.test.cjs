@@ -16,6 +16,7 @@ http.createServer(async (request, response) => {
 `;
 
 function release(world, id) {
+  world.file(id, '.release.json', JSON.stringify({ id }));
   world.file(id, 'dist/server/entry.mjs', ENTRY);
   ['release', 'late'].forEach(name => world.file(id, `dist/server/${name}.mjs`, `export const release = '${id}';`));
 }

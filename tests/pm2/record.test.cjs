@@ -89,6 +89,23 @@ test('more workers than the time limits reckon with are refused', async () => {
   fs.unlinkSync(limits);
 });
 
+test("a daemon that lives and can't be called is never taken for none", async () => {
+  world.settings();
+  const [socket, aside] = ['rpc.sock', 'aside.sock'].map(name => path.join(world.home, name));
+  fs.renameSync(socket, aside);
+  try {
+    const look = world.drive('baseline', 'B');
+    setTimeout(() => fs.renameSync(aside, socket), 1200);
+    assert.strictEqual((await look).fact[0], 'service online 2/2 A');
+    fs.renameSync(socket, aside);
+    const refused = await world.drive('baseline', 'B');
+    assert.strictEqual(refused.code, 1, refused.all);
+    assert.match(refused.why.join(), /PM2's daemon \(pid \d+\) runs, but can't be called at .*rpc\.sock: ENOENT/);
+  } finally {
+    if (fs.existsSync(aside)) fs.renameSync(aside, socket);
+  }
+});
+
 test('the boot test reads the marker where the candidate works', async () => {
   world.settings();
   world.release('B');

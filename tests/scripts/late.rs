@@ -162,5 +162,5 @@ fn a_build_ends_with_shipit(bench: &mut Bench) {
     }
     // A build that ends is what it was: its own exit code is told.
     bench.config.set("build.command", "exit 7");
-    bench.deploy(&App::site("v1"), &[]).expect(1).says(&["ended with 7"]);
+    bench.deploy(&App::site("v1"), &[]).expect(1).says(&["ended with exit code 7"]);
 }

@@ -11,6 +11,7 @@ mod hold;
 mod late;
 mod lock;
 mod records;
+mod reuse;
 mod path;
 mod silent;
 mod space;

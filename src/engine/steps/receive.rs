@@ -1,59 +1,129 @@
-//! Sends the new release to every host, where it is unpacked, verified and named.
+//! Sends to every host what it lacks of the new release; there it is completed, verified and named.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
 use super::blame;
-use crate::artifact::Codec;
-use crate::engine::host::HostRun;
+use crate::artifact::{Codec, Delta, Held};
+use crate::config::Reuse;
+use crate::engine::host::{HostRun, Said};
 use crate::engine::limits::Limits;
-use crate::engine::parcel::Sending;
-use crate::engine::run::Run;
+use crate::engine::parcel::{Parcel, Sending};
+use crate::engine::run::{Context, Run};
 use crate::engine::scripts::Intake;
 use crate::error::Result;
+use crate::event::EventKind;
 use crate::plan::Step;
 use crate::text::bytes;
 
-/// How long a host may take to unpack, verify and sync a release after the last byte was sent.
+/// How long a host may take to complete, verify and sync a release after the last byte was sent.
 const RECEIVE_LIMIT: Duration = Duration::from_secs(3600);
+/// How long a host may still look at what it has when everything else is ready: sending all may be quicker then.
+const LOOK_LIMIT: Duration = Duration::from_secs(120);
+/// What the host's script ends with where what lies there does not serve.
+const SEND_ALL: i32 = 2;
 
-/// Sends the release to every host; packed once for each codec.
+/// An archive; hosts that lack the same share it.
+struct Packed {
+    codec: Codec,
+    delta: Option<Arc<Delta>>,
+    file: Arc<File>,
+}
+
+/// Sends each host what it lacks; packed once for all that lack the same.
 pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
-    let parcel = Arc::clone(run.parcel.as_ref().expect("made with the release"));
-    let codec = |host: &HostRun| if host.facts.has("zstd") { Codec::Zstd } else { Codec::Gzip };
-    let mut packed = Vec::new();
-    for wanted in [Codec::Zstd, Codec::Gzip] {
-        if run.hosts.iter().any(|host| codec(host) == wanted) {
-            packed.push((wanted, parcel.pack(wanted).await?));
-        }
-    }
+    let packed = Mutex::new(Vec::new());
     run.each(Step::Receive, None, async |context, host| {
-        let release = context.release();
-        let codec = codec(host);
-        let (_, file) = packed.iter().find(|(packed, _)| *packed == codec).expect("packed for every codec in use");
-        let sha = context.parcel.expect("made with the release").manifest_sha();
-        let script = host.home.receive(&Intake {
-            id: &release.id,
-            codec,
-            manifest_sha: &sha,
-            settings: &release.settings,
-            limits: Limits::of(release, &host.facts),
-            node: host.facts.value("node").unwrap_or_default(),
-            app_dir: &release.app_dir,
-            access: &context.config.release.access,
-            shared: &release.shared,
-        });
-        let mut sending = Sending::new(Arc::clone(file), host.events.clone())?;
-        let total = sending.total;
-        let said = host.side(&script, "receive", RECEIVE_LIMIT, Some(&mut sending)).await?;
+        let parcel = context.parcel.expect("made with the release");
+        let mut delta = lacks(context, host, parcel).await.map(Arc::new);
+        let mut said;
+        let mut sent = 0;
+        loop {
+            let file = pack(&packed, parcel, codec(host), &delta).await?;
+            let mut sending = Sending::new(file, host.events.clone())?;
+            sent += sending.total;
+            said = send(context, host, parcel, delta.is_some(), &mut sending).await?;
+            // The release is proved as a whole: what lies there may have changed since it was looked at.
+            if said.code != Some(SEND_ALL) || delta.is_none() {
+                break;
+            }
+            let text = format!("{}; sending all", said.why);
+            host.events.send(EventKind::StepNote { step: Step::Receive.word(), text });
+            delta = None;
+        }
         if said.code != Some(0) {
             return Err(host.failed("receive", said.why));
         }
         if let Err(error) = host.job("prepare", "", "receive", Duration::from_secs(60)).await {
-            blame(host, &release.id, &error).await;
+            blame(host, &context.release().id, &error).await;
             return Err(error);
         }
-        Ok(format!("{} sent, every file verified", bytes(total)))
+        let reused = delta.map_or(String::new(), |delta| {
+            let all = delta.sent.files + delta.reused.files;
+            format!(", {} of {} reused", delta.reused.files, crate::text::count(all, "file"))
+        });
+        Ok(format!("{} sent{reused}, every file verified", bytes(sent)))
     })
     .await
+}
+
+fn codec(host: &HostRun) -> Codec {
+    if host.facts.has("zstd") { Codec::Zstd } else { Codec::Gzip }
+}
+
+/// What this host need not be sent; none: it is sent all.
+async fn lacks(context: &Context<'_>, host: &HostRun, parcel: &Arc<Parcel>) -> Option<Delta> {
+    if context.config.release.reuse == Reuse::Off {
+        return None;
+    }
+    let held = host.session.as_ref()?.held(LOOK_LIMIT).await;
+    let had = host.facts.current().is_some_and(|current| host.facts.dirs.iter().any(|id| id.as_str() == current));
+    if had && !held.as_ref().is_some_and(Held::has_release) {
+        let text = "the host can't tell what of the live release is as it was released; sending all".to_owned();
+        host.events.send(EventKind::StepNote { step: Step::Receive.word(), text });
+    }
+    let (held, parcel) = (held.filter(|held| !held.is_empty())?, Arc::clone(parcel));
+    tokio::task::spawn_blocking(move || parcel.delta(&held)).await.expect("comparing does not panic")
+}
+
+/// The archive that this host needs; made where no other host needed the same before.
+async fn pack(
+    packed: &Mutex<Vec<Packed>>,
+    parcel: &Arc<Parcel>,
+    codec: Codec,
+    delta: &Option<Arc<Delta>>,
+) -> Result<Arc<File>> {
+    let mut packed = packed.lock().await;
+    if let Some(same) = packed.iter().find(|packed| packed.codec == codec && packed.delta == *delta) {
+        return Ok(Arc::clone(&same.file));
+    }
+    let file = parcel.pack(codec, delta.clone()).await?;
+    packed.push(Packed { codec, delta: delta.clone(), file: Arc::clone(&file) });
+    Ok(file)
+}
+
+async fn send(
+    context: &Context<'_>,
+    host: &HostRun,
+    parcel: &Parcel,
+    reuses: bool,
+    sending: &mut Sending,
+) -> Result<Said> {
+    let release = context.release();
+    let script = host.home.receive(&Intake {
+        id: &release.id,
+        codec: codec(host),
+        manifest_sha: &parcel.manifest_sha(),
+        from: host.facts.current().filter(|_| reuses).unwrap_or_default(),
+        settings: &release.settings,
+        limits: Limits::of(release, &host.facts),
+        node: host.facts.value("node").unwrap_or_default(),
+        app_dir: &release.app_dir,
+        access: &context.config.release.access,
+        shared: &release.shared,
+    });
+    host.side(&script, "receive", RECEIVE_LIMIT, Some(sending)).await
 }

@@ -3,13 +3,8 @@
 'use strict';
 
 function daemonVersion() {
-  try {
-    const pid = parseInt(fs.readFileSync(path.join(HOME, 'pm2.pid'), 'utf8'), 10);
-    const title = /PM2 v(\S+): God Daemon/.exec(commandOf(pid));
-    return title ? title[1] : 'unknown';
-  } catch (error) {
-    return 'unknown';
-  }
+  const title = /PM2 v(\S+): God Daemon/.exec(commandOf(daemonPid()));
+  return title ? title[1] : 'unknown';
 }
 
 // What `pm2 startup` writes, by the names it gives.

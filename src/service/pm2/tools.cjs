@@ -16,8 +16,8 @@ function otherNodes() {
 // The program that PM2's daemon is: in cluster mode each worker is that, too. None where no daemon lives.
 function daemonProgram() {
   try {
-    const pid = parseInt(fs.readFileSync(path.join(HOME, 'pm2.pid'), 'utf8'), 10);
-    return pid && /God Daemon/.test(commandOf(pid)) ? fs.readlinkSync(`/proc/${pid}/exe`) : null;
+    const pid = daemonPid();
+    return pid ? fs.readlinkSync(`/proc/${pid}/exe`) : null;
   } catch (error) {
     return null;
   }

@@ -39,23 +39,43 @@ async function pm2(args, { env = {}, ms = 20000, cap } = {}) {
   return result;
 }
 
-// Whether a daemon answers, found without starting one.
-function daemonAlive() {
-  return new Promise((resolve, reject) => {
+// The error's code, empty where somebody took the call.
+function callDaemon() {
+  return new Promise(resolve => {
     const socket = net.connect(path.join(HOME, 'rpc.sock'));
-    const timer = setTimeout(() => end(true), 3000);
-    const end = alive => {
+    const timer = setTimeout(() => end(''), 3000);
+    const end = code => {
       clearTimeout(timer);
       socket.destroy();
-      resolve(alive);
+      resolve(code);
     };
-    socket.once('connect', () => end(true));
-    socket.once('error', error => {
-      if (error.code !== 'EACCES') return end(false);
-      clearTimeout(timer);
-      reject(new Failure(`PM2's daemon in ${HOME} belongs to another user (${path.join(HOME, 'rpc.sock')} may not be opened)`));
-    });
+    socket.once('connect', () => end(''));
+    socket.once('error', error => end(error.code || 'unknown'));
   });
+}
+
+// The process that PM2 noted as its daemon, where it lives.
+function daemonPid() {
+  try {
+    const pid = parseInt(fs.readFileSync(path.join(HOME, 'pm2.pid'), 'utf8'), 10);
+    return pid && /God Daemon/.test(commandOf(pid)) ? pid : 0;
+  } catch (error) {
+    return 0;
+  }
+}
+
+// Whether a daemon answers, found without starting one. One that lives and can't be called for a moment is not absent:
+// a live service would be taken for none.
+async function daemonAlive() {
+  let code = '';
+  for (let turn = 0; turn < 10; turn++) {
+    code = await callDaemon();
+    if (!code) return true;
+    if (code === 'EACCES') throw new Failure(`PM2's daemon in ${HOME} belongs to another user (${path.join(HOME, 'rpc.sock')} may not be opened)`);
+    if (!daemonPid()) return false;
+    await sleep(300);
+  }
+  throw new Failure(`PM2's daemon (pid ${daemonPid()}) runs, but can't be called at ${path.join(HOME, 'rpc.sock')}: ${code}`);
 }
 
 async function jlist() {

@@ -1,0 +1,78 @@
+# Completes a release of which only a part was sent: its manifest out of the old one and the lines that came (`delta`), its
+# other files out of the live release and incoming/. Whatever goes wrong here is found out when all is verified.
+# Defines functions; STAGE MANIFEST_SHA FROM (the live release; empty: none).
+# shellcheck shell=sh disable=SC2016,SC2154
+
+# Lists, one path a line, for the work that follows: dirs, same, moved and left (pairs FROM, TO), mode.MODE.
+reuse_lists() {
+  old=/dev/null
+  [ -z "$FROM" ] || old=.shipit/manifests/$FROM
+  true >"$STAGE/manifest" && LC_ALL=C awk -v old="$old" -v at="$STAGE/" '
+    function path(line) { sub(/^[a-z] [^ ]* [^ ]* [^ ]* /, "", line); return line }
+    function mode(line) { sub(/^[a-z] /, "", line); sub(/ .*/, "", line); if (line !~ /^[0-7]+$/) exit 3; return line }
+    function next_old() { if ((getline old_line < old) < 1) exit 3 }
+    /^k / {
+      for (n = $2; n > 0; n--) {
+        next_old()
+        print old_line >(at "manifest")
+        kind = substr(old_line, 1, 1)
+        if (kind == "l") continue
+        print "./" path(old_line) >(at (kind == "d" ? "dirs" : "same"))
+        print "./" path(old_line) >(at "mode." mode(old_line))
+      }
+      next
+    }
+    /^d / { for (n = $2; n > 0; n--) next_old(); next }
+    /^\+/ { print substr($0, 2) >(at "manifest"); next }
+    /^[=~]/ {
+      tab = index($0, "\t")
+      from = substr($0, 2, tab - 2)
+      line = substr($0, tab + 1)
+      to = path(line)
+      print line >(at "manifest")
+      print "./" to >(at "mode." mode(line))
+      if (/^=/ && from == to) print "./" to >(at "same")
+      else { print "./" from "\n./" to >(at (/^=/ ? "moved" : "left")); print "./" to >(at "new") }
+      next
+    }
+    { exit 3 }' "$STAGE/delta"
+}
+
+# $1: a list; the rest: a command that takes paths, run in the current directory.
+each_of() {
+  list=$1
+  shift
+  [ ! -s "$list" ] || tr '\n' '\000' <"$list" | xargs -0 "$@"
+}
+
+# Copies pairs FROM, TO of the list $1 from the directory $2: one process a file, for the few that were renamed.
+reuse_moved() {
+  [ -s "$1" ] || return 0
+  (cd "$2" && each_of "$1" sh -c '
+    clone=$0 tree=$1; shift
+    while [ $# -gt 1 ]; do cp -pP $clone "$1" "$tree/$2" || exit 1; shift 2; done' "$CLONE" "$TREE")
+}
+
+# A file that was copied keeps its time, so that caches go on believing it; under a new name it gets the release's. Modes
+# are the manifest's, whatever became of the old file's.
+reuse() {
+  is_release "$FROM" || FROM=
+  lists=$(pwd -P)/$STAGE TREE=$(pwd -P)/$STAGE/tree
+  reuse_lists && [ "$(sha256sum <"$STAGE/manifest" | cut -c1-64)" = "$MANIFEST_SHA" ] || return 1
+  CLONE=
+  ! cp --reflink=auto "$STAGE/delta" "$STAGE/clone" 2>/dev/null || CLONE=--reflink=auto
+  (cd "$TREE" && each_of "$lists/dirs" mkdir -p) || return 1
+  if [ -s "$lists/same" ]; then
+    (cd "releases/$FROM" && each_of "$lists/same" sh -c '
+      clone=$0 tree=$1; shift
+      exec cp -pP --parents $clone "$@" "$tree"' "$CLONE" "$TREE") || return 1
+  fi
+  reuse_moved "$lists/moved" "releases/$FROM" && reuse_moved "$lists/left" .shipit/incoming || return 1
+  cd "$TREE" || return 1
+  each_of "$lists/new" touch -r "$lists/record.json" || return 1
+  for list in "$lists"/mode.*; do
+    [ ! -e "$list" ] || each_of "$list" sh -c 'find "$@" -prune ! -type l ! -perm "$0" -exec chmod "$0" {} +' "${list##*.}" || return 1
+  done
+  # What root ships is root's, as it is when it comes in the archive.
+  [ "$(id -u)" != 0 ] || find . -type f ! -user 0 -exec chown 0:0 {} + || return 1
+}
