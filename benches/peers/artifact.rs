@@ -1,6 +1,7 @@
 //! What is deployed: pairs of trees that differ as two builds do. Made from numbers alone, so that every machine
 //! measures the same bytes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,9 @@ pub(crate) const NEXT: Shape = Shape { files: 1_294, bytes: 38_000_000, changed:
 /// Many files, of which every hundredth changes.
 pub(crate) const LARGE: Shape = Shape { files: 20_000, bytes: 500_000_000, changed: 200, changed_bytes: 5_000_000 };
 
+/// Hardly anything, to see that all goes as it should.
+pub(crate) const SMALL: Shape = Shape { files: 60, bytes: 300_000, changed: 3, changed_bytes: 6_000 };
+
 /// Of the changed files, each of this many has the hash of its content in its name.
 const NAMED_BY_CONTENT: usize = 9;
 
@@ -43,6 +47,21 @@ impl Pair {
     /// Two builds that are there already.
     pub(crate) fn given(old: &str, new: &str) -> Pair {
         Pair { builds: [old, new].map(|build| Path::new(build).canonicalize().expect("--pair names two folders")) }
+    }
+
+    /// How many bytes the content is, compressed by gzip, that only the second build has.
+    pub(crate) fn changed(&self) -> u64 {
+        let contents = |build: &PathBuf| {
+            let entries = walkdir::WalkDir::new(build).sort_by_file_name().into_iter();
+            let files = entries
+                .map(|entry| entry.expect("the builds are readable"))
+                .filter(|entry| entry.file_type().is_file());
+            files.map(|file| fs::read(file.path()).expect("the builds are readable")).collect::<BTreeSet<_>>()
+        };
+        let [old, new] = [contents(&self.builds[0]), contents(&self.builds[1])];
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        new.difference(&old).for_each(|content| gzip.write_all(content).expect("memory"));
+        gzip.finish().expect("memory").len() as u64
     }
 
     /// Makes `dir` a fresh copy of one of them (0 or 1), as a checkout does: every time stamp is new.

@@ -5,19 +5,22 @@
 //!   --only WORD       app, large or hosts: only that part
 //!   --pair OLD NEW    two folders, such as two real builds, instead of the made app
 //!   --readme          also replaces the table in the README
+//!   --smoke           a few files, once, over the slow link only: whether all of this still works
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod artifact;
+mod served;
 #[path = "../../tests/e2e/support/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod support;
 mod table;
+mod targets;
 mod world;
 
 use std::path::Path;
 
-use artifact::{LARGE, NEXT, Pair};
+use artifact::{LARGE, NEXT, Pair, SMALL};
 use support::area::Area;
 use table::Table;
 use world::{Act, Tool, World};
@@ -25,8 +28,18 @@ use world::{Act, Tool, World};
 /// Hosts that are deployed to at once.
 const HOSTS: usize = 20;
 
+/// What is done.
+const FIRST: &str = "first deploy";
+const CHANGED: &str = "redeploy, one line changed";
+const SAME: &str = "redeploy, nothing changed";
+const ROLLBACK: &str = "rollback";
+const LARGE_CHANGED: &str = "20,000 files, 500 MB, 1 % changed";
+const ONE_HOST: &str = "redeploy to 1 host";
+const TWENTY_HOSTS: &str = "redeploy to 20 hosts";
+
 struct Options {
     rounds: usize,
+    smoke: bool,
     only: Option<String>,
     pair: Option<(String, String)>,
     readme: bool,
@@ -34,7 +47,7 @@ struct Options {
 
 impl Options {
     fn read() -> Options {
-        let mut options = Options { rounds: 5, only: None, pair: None, readme: false };
+        let mut options = Options { rounds: 5, smoke: false, only: None, pair: None, readme: false };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().unwrap_or_else(|| panic!("{arg} wants a value"));
@@ -42,6 +55,7 @@ impl Options {
                 "--rounds" => options.rounds = value().parse().expect("--rounds wants a number"),
                 "--only" => options.only = Some(value()),
                 "--pair" => options.pair = Some((value(), value())),
+                "--smoke" => options = Options { rounds: 1, smoke: true, only: Some("app".into()), ..options },
                 "--readme" => options.readme = true,
                 // cargo says so to every benchmark.
                 "--bench" => {}
@@ -69,33 +83,34 @@ fn main() {
         large.iter_mut().for_each(|part| part.round(round, &mut table));
         hosts.iter_mut().for_each(|part| part.round(round, &mut table));
     }
-    println!("{}", table.text());
+    let changed = app.as_ref().map(|app| app.pair.changed());
+    let markdown = format!("{}\n{}", table.markdown(), targets::text(&table, changed));
+    println!("{}\n{markdown}", table.text());
     if options.readme {
-        put_in_readme(&table.markdown());
-    } else {
-        println!("{}", table.markdown());
+        put_in_readme(&markdown);
     }
 }
 
 /// A deploy's life: first, changed, unchanged, taken back.
 struct App {
     pair: Pair,
-    worlds: [World; 2],
+    worlds: Vec<World>,
 }
 
 impl App {
     fn new(area: &Area, options: &Options) -> App {
-        App { pair: app(area, options), worlds: [World::near(), World::far()] }
+        let worlds = if options.smoke { vec![World::far()] } else { vec![World::near(), World::far()] };
+        App { pair: app(area, options), worlds }
     }
 
     fn round(&mut self, round: usize, table: &mut Table) {
         for world in &mut self.worlds {
             world.clear("app");
             for (task, act, build) in [
-                ("first deploy", Act::Deploy, 0),
-                ("redeploy, one line changed", Act::Deploy, 1),
-                ("redeploy, nothing changed", Act::Deploy, 1),
-                ("rollback", Act::Rollback, 1),
+                (FIRST, Act::Deploy, 0),
+                (CHANGED, Act::Deploy, 1),
+                (SAME, Act::Deploy, 1),
+                (ROLLBACK, Act::Rollback, 1),
             ] {
                 if act == Act::Deploy {
                     self.pair.lay(build, &world.artifact());
@@ -134,7 +149,7 @@ impl Large {
             self.pair.lay((round + 1) % 2, &world.artifact());
             for tool in in_turn(&Large::TOOLS, round) {
                 let sample = world.run(tool, Act::Deploy, "large");
-                table.add(world.link, "20,000 files, 500 MB, 1 % changed", tool, sample);
+                table.add(world.link, LARGE_CHANGED, tool, sample);
             }
         }
     }
@@ -156,7 +171,7 @@ impl Hosts {
 
     fn round(&mut self, round: usize, table: &mut Table) {
         self.pair.lay((round + 1) % 2, &self.world.artifact());
-        for (task, which) in [("redeploy to 1 host", 0..1), ("redeploy to 20 hosts", 1..1 + HOSTS)] {
+        for (task, which) in [(ONE_HOST, 0..1), (TWENTY_HOSTS, 1..1 + HOSTS)] {
             let sample = self.world.run_on(which);
             table.add(self.world.link, task, Tool::Shipit, sample);
         }
@@ -166,6 +181,7 @@ impl Hosts {
 fn app(area: &Area, options: &Options) -> Pair {
     match &options.pair {
         Some((old, new)) => Pair::given(old, new),
+        None if options.smoke => Pair::make(&area.dir("app"), &SMALL),
         None => Pair::make(&area.dir("app"), &NEXT),
     }
 }

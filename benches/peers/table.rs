@@ -32,6 +32,11 @@ impl Table {
         samples.push(sample);
     }
 
+    /// The median of what `tool` took.
+    pub(crate) fn of(&self, link: &str, task: &str, tool: Tool) -> Option<Sample> {
+        self.rows(link).find(|row| row.task == task)?.of(tool)
+    }
+
     fn links(&self) -> Vec<&'static str> {
         let mut links: Vec<_> = self.0.iter().map(|row| row.link).collect();
         links.sort_unstable();

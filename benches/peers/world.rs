@@ -2,10 +2,12 @@
 //! deploy to it. Says nothing of what is measured or in which order.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::served;
 use super::support::proxy::Way;
 use super::support::{Bench, Make, STAGE};
 
@@ -50,10 +52,15 @@ pub(crate) struct World {
     bench: Bench,
 }
 
+/// How the links are called.
+pub(crate) const NEAR: &str = "on loopback";
+pub(crate) const FAR: &str = "over 50 ms and 100 Mbit/s";
+
 /// Releases that everybody keeps.
 const KEEP: &str = "2";
+/// The slow link.
 const ONE_WAY: Duration = Duration::from_millis(25);
-const BYTES_PER_SECOND: u64 = 100_000_000 / 8;
+pub(crate) const BYTES_PER_SECOND: u64 = 100_000_000 / 8;
 
 impl Tool {
     pub(crate) const ALL: [Tool; 5] = [Tool::Shipit, Tool::Rsync, Tool::Tar, Tool::Capistrano, Tool::Bare];
@@ -72,7 +79,7 @@ impl Tool {
 impl World {
     /// One host, spoken to directly.
     pub(crate) fn near() -> World {
-        World::of("on loopback", Make::files().bench())
+        World::of(NEAR, Make::files().bench())
     }
 
     /// One host behind a slow link.
@@ -131,7 +138,8 @@ impl World {
         self.bench.host().account.make_dir(&self.area().join(place));
     }
 
-    /// Lets `tool` do it in its home below `place`.
+    /// Lets `tool` do it in its home below `place`. Whoever then serves anything but the artifact, in a release of its
+    /// own, has done something else: that ends the benchmark.
     pub(crate) fn run(&mut self, tool: Tool, act: Act, place: &str) -> Sample {
         let path = self.area().join(place).join(format!("{tool:?}"));
         let path = path.to_str().expect("made of ASCII").to_owned();
@@ -159,14 +167,26 @@ impl World {
             Tool::Capistrano => self.capistrano(act, &path),
             Tool::Bare => self.command("ssh", &["-F", self.ssh_config().to_str().expect("ASCII"), "host", "true"]),
         };
-        self.measure(command)
+        let live = Path::new(&path).join("current");
+        let before = fs::read_link(&live).ok();
+        let sample = self.measure(command);
+        if tool != Tool::Bare {
+            assert_ne!(fs::read_link(&live).ok(), before, "{tool:?} left the old release live");
+            served::assert_same(&self.artifact(), &live);
+        }
+        sample
     }
 
     /// Lets shipit deploy to some of the hosts, in their usual home.
-    pub(crate) fn run_on(&mut self, hosts: std::ops::Range<usize>) -> Sample {
+    pub(crate) fn run_on(&mut self, hosts: Range<usize>) -> Sample {
         self.bench.write_config();
-        let names: Vec<&str> = self.bench.hosts[hosts].iter().flat_map(|host| ["--host", host.name.as_str()]).collect();
-        self.measure(self.shipit(Act::Deploy, &names))
+        let some = &self.bench.hosts[hosts];
+        let names: Vec<&str> = some.iter().flat_map(|host| ["--host", host.name.as_str()]).collect();
+        let sample = self.measure(self.shipit(Act::Deploy, &names));
+        for host in some {
+            served::assert_same(&self.artifact(), &host.site.dir.join("current"));
+        }
+        sample
     }
 
     fn measure(&self, mut command: Command) -> Sample {
@@ -266,9 +286,6 @@ impl World {
         assert!(command.args(args).status().expect("tests/run installs git").success(), "git {args:?}");
     }
 }
-
-/// How the slow link is called.
-const FAR: &str = "over 50 ms and 100 Mbit/s";
 
 fn slow(bench: Bench) -> Bench {
     for host in &bench.hosts {
