@@ -77,7 +77,8 @@ impl Difference {
 pub fn differ(artifact: &Artifact, modes: Modes, held: &Held, reuse: bool) -> Difference {
     // Without the release's own marker: it is new in every release, and no matter for people.
     let manifest = manifest(artifact, modes, &[]);
-    let fates = if reuse { delta(&manifest, held) } else { None }.map(|delta| delta.fates);
+    // A link on the host instead of a copy changes nothing of what travels.
+    let fates = if reuse { delta(&manifest, held, None) } else { None }.map(|delta| delta.fates);
     let release = held.release();
     let mut old: HashMap<&[u8], &Line<'_>> = release.iter().map(|line| (line.path, line)).collect();
     old.remove(&b".release.json"[..]);
@@ -101,7 +102,7 @@ pub fn differ(artifact: &Artifact, modes: Modes, held: &Held, reuse: bool) -> Di
         difference.modes += usize::from(same && before.is_some_and(|before| before.text != line.text));
         let count = |(files, bytes): (usize, u64)| (files + 1, bytes + line.size);
         match fates.as_ref().map_or(Fate::Sent, |fates| fates[number]) {
-            Fate::Kept => difference.kept = count(difference.kept),
+            Fate::Kept | Fate::Linked => difference.kept = count(difference.kept),
             Fate::Copied => difference.copied = count(difference.copied),
             Fate::Sent => {
                 let why = match before {
@@ -152,6 +153,7 @@ mod tests {
             hash: String::new(),
             script: None,
             env: BTreeMap::new(),
+            mutable: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -201,7 +203,7 @@ mod tests {
     fn what_is_compared_is_what_travels() {
         let before = held(&[("a", "one"), ("b\n", "two"), ("c", "three")], "b c\n");
         let now = artifact(&[("a", "one"), ("b\n", "two"), ("c", "three"), ("d", "three")]);
-        let delta = delta(&manifest(&now, MODES, &[]), &before).unwrap();
+        let delta = delta(&manifest(&now, MODES, &[]), &before, None).unwrap();
         let difference = differ(&now, MODES, &before, true);
         assert_eq!((difference.sent.len(), difference.bytes()), (delta.sent.files, delta.sent.bytes));
         assert_eq!(difference.kept.0 + difference.copied.0, delta.reused.files);

@@ -12,7 +12,7 @@ use tar::EntryType;
 
 use super::archive::Tar;
 use super::manifest::{content, escape};
-use super::{Artifact, Codec, EntryKind, Source, engines, hash, shown};
+use super::{Artifact, Codec, EntryKind, Source, Way, engines, hash, shown};
 use crate::config::{Build, Config, Preset};
 use crate::error::{Error, Finding, Result};
 use crate::text::{clean, list};
@@ -37,6 +37,7 @@ pub struct Head {
     pub(super) app_dir: String,
     pub(super) script: Option<String>,
     pub(super) env: BTreeMap<String, String>,
+    pub(super) mutable: Vec<String>,
     /// The git commit; `+` at its end: with uncommitted changes.
     pub commit: Option<String>,
     /// The git branch.
@@ -62,6 +63,7 @@ impl Head {
             app_dir: artifact.app_dir.clone(),
             script: artifact.script.clone(),
             env: artifact.env.clone(),
+            mutable: artifact.mutable.clone(),
             commit,
             branch,
             artifact: artifact.hash.clone(),
@@ -165,7 +167,7 @@ pub fn keep(artifact: &Artifact, head: &Head, file: &Path) -> Result<()> {
     };
     not_in_itself(artifact, file)?;
     let unnamed = tempfile::Builder::new().prefix(".shipit-").tempfile_in(folder).map_err(failed)?;
-    let mut encoder = Codec::Zstd.encoder(BufWriter::with_capacity(256 * 1024, unnamed)).map_err(failed)?;
+    let mut encoder = Codec::Zstd.encoder(Way::Wire, BufWriter::with_capacity(256 * 1024, unnamed)).map_err(failed)?;
     write(artifact, head, &mut encoder)?;
     let mut writer = encoder.finish().map_err(failed)?;
     writer.flush().map_err(failed)?;

@@ -103,6 +103,7 @@ impl Kept {
             hash,
             script: head.script.clone(),
             env: head.env.clone(),
+            mutable: head.mutable.clone(),
             warnings: Vec::new(),
         })
     }

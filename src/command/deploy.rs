@@ -27,22 +27,8 @@ pub(super) async fn run(global: &Global, args: DeployArgs) -> Result<u8> {
         return show_plan(global, &config, plan, None, args.dry.offline).await;
     }
     confirm(&config, "Deploy", args.switch.yes)?;
-    let keep = config.release.keep;
     let allow_mismatch = args.switch.allow.contains(&Allow::Mismatch);
-    perform(
-        global,
-        Request {
-            config,
-            plan,
-            wait: args.switch.wait,
-            wanted: None,
-            kept,
-            if_changed: args.if_changed,
-            keep,
-            hold: false,
-            terminal: terminal(),
-            allow_mismatch,
-        },
-    )
-    .await
+    let (wait, if_changed) = (args.switch.wait, args.if_changed);
+    let plain = Request::new(config, plan, terminal());
+    perform(global, Request { wait, kept, if_changed, allow_mismatch, ..plain }).await
 }

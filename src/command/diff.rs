@@ -10,7 +10,7 @@ use super::{load, look, mask, print, reporter, unheard};
 use crate::artifact::{Artifact, Difference, EntryKind, Source, Why, differ};
 use crate::cli::{DiffArgs, Global};
 use crate::config::{Config, Reuse};
-use crate::engine::{self, Cancel, Commits, Origin};
+use crate::engine::{self, Cancel, Commits, Origin, Reading};
 use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::report;
@@ -34,7 +34,7 @@ pub(super) async fn run(global: &Global, args: DiffArgs) -> Result<u8> {
     let artifact = artifact(global, &config, args.build).await?;
     let origin = Origin::find(&config.build.root).await;
     let (mut groups, mut silent, mut code) = (Vec::<Group>::new(), Vec::new(), 0);
-    for seen in look::with_files(&config).await {
+    for seen in look::reading(&config, Reading::Held).await {
         let name = seen.host.name;
         let facts = match seen.facts {
             Ok(facts) => facts,

@@ -7,14 +7,14 @@ use futures_util::future::join_all;
 use super::terminal;
 use crate::artifact::Held;
 use crate::config::{Config, Host};
-use crate::engine::{Home, HostRun, Origin, token};
+use crate::engine::{Home, HostRun, Origin, Reading, token};
 use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::remote::{Facts, Reply};
 
 /// How long a host may take to tell about itself.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long it may take where it has to read what it holds.
+/// The same where it may have to read every file of a release.
 const READ_LIMIT: Duration = Duration::from_secs(600);
 
 /// What was seen of one host.
@@ -31,22 +31,22 @@ pub(super) struct Seen {
 
 /// Looks at all hosts at once. With `keep`, also asks what a cleanup would remove.
 pub(super) async fn all(config: &Config, keep: Option<usize>) -> Vec<Seen> {
-    join_all(config.hosts.iter().map(async |host| one(config, host, keep, false).await)).await
+    join_all(config.hosts.iter().map(async |host| one(config, host, keep, Reading::Nothing).await)).await
 }
 
-/// Looks at all hosts at once, and at what they hold that a new release could be made of.
-pub(super) async fn with_files(config: &Config) -> Vec<Seen> {
-    join_all(config.hosts.iter().map(async |host| one(config, host, None, true).await)).await
+/// Looks at all hosts at once, and reads more of their releases.
+pub(super) async fn reading(config: &Config, reading: Reading) -> Vec<Seen> {
+    join_all(config.hosts.iter().map(async |host| one(config, host, None, reading).await)).await
 }
 
-async fn one(config: &Config, host: &Host, keep: Option<usize>, files: bool) -> Seen {
+async fn one(config: &Config, host: &Host, keep: Option<usize>, reading: Reading) -> Seen {
     let (events, _) = Events::channel();
     let mut run = HostRun::new(host.clone(), home(config, String::new()), &events);
     let (mut removable, mut held) = (Vec::new(), None);
     let facts = async {
         run.connect(config, terminal()).await?;
-        let script = run.home.look(config, keep, files);
-        let limit = if files { READ_LIMIT } else { LIMIT };
+        let script = run.home.look(config, keep, reading);
+        let limit = if reading == Reading::Nothing { LIMIT } else { READ_LIMIT };
         let said = run.side(&script, "connect", limit, None).await?;
         if said.code != Some(0) {
             return Err(Error::Step { host: host.name.clone(), step: "connect", why: said.why });

@@ -6,6 +6,8 @@ mod check;
 mod cleanup;
 mod deploy;
 mod diff;
+mod drift;
+mod each;
 mod hold;
 mod init;
 mod look;

@@ -38,7 +38,7 @@ pub use host::{HostRun, Said};
 pub use outcome::{Ending, Outcome};
 pub use reach::forwards;
 pub use run::{Request, run};
-pub use scripts::Home;
+pub use scripts::{Home, Reading};
 pub use survey::{Row, Seen, Status, here, survey, unheard};
 pub use target::{Wanted, choose};
 

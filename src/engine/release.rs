@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::parcel::Parcel;
 use super::run::{Run, random};
+use crate::artifact::{Mutable, mutable_globs};
 use crate::config::{Config, Health, Service, Shared};
 use crate::error::Result;
 use crate::event::EventKind;
@@ -21,7 +22,17 @@ pub(super) struct Release {
     pub(super) service: Service,
     pub(super) health: Health,
     pub(super) shared: Shared,
+    /// What it writes in its own tree: globs from its root.
+    pub(super) mutable: Vec<String>,
     pub(super) settings: String,
+}
+
+impl Release {
+    /// What of it need not be as released: by its record, and by what `deploy.toml` says today, so that a release is not
+    /// lost for want of a glob that nobody thought of in its time.
+    pub(super) fn mutable(&self, config: &Config) -> Mutable {
+        Mutable::new(&self.app_dir, &self.shared, &self.mutable, &config.release.mutable)
+    }
 }
 
 /// The record of the release that this run would make now.
@@ -52,8 +63,10 @@ pub(super) fn record(run: &Run) -> Record {
         service,
         health: config.health.clone(),
         config: Some(shape(config)),
+        mutable: [artifact.mutable.clone(), mutable_globs(&artifact.app_dir, &config.release.mutable)].concat(),
         node: None,
         bound: run.asks.as_ref().and_then(|asks| asks.natives.bound().map(str::to_owned)),
+        transfer: None,
         previous: String::new(),
         state: State::Unproven,
         why: String::new(),
@@ -83,6 +96,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
     )));
     let service = record.service;
     let settings = service::settings(&service, &config.health, &artifact.app_dir, false);
+    let mutable = record.mutable;
     let commit = run.origin.commit.clone();
     decide(
         run,
@@ -92,6 +106,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
             service,
             health: run.request.config.health.clone(),
             shared: run.request.config.shared.clone(),
+            mutable,
             settings,
         },
         commit,
@@ -110,6 +125,7 @@ pub(super) fn earlier_release(run: &mut Run, record: Record) {
             service: record.service,
             health: record.health,
             shared: record.shared,
+            mutable: record.mutable,
             settings,
         },
         record.commit,

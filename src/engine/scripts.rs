@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::limits::Limits;
 use super::release::Release;
 use crate::artifact::{Codec, place};
-use crate::config::{Access, Config, Shared};
+use crate::config::{Access, Config, Reuse, Shared};
 use crate::error::Result;
+use crate::event::Transfer;
 use crate::release::{ReleaseId, State};
 use crate::remote::{self, Script};
 use crate::service;
@@ -48,7 +49,8 @@ impl Home {
                 config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
             )
             .var("HISTORY", opening.history)
-            .var("REUSE", if opening.reuse { "yes" } else { "" }))
+            .var("SERVICE", flag(service::runs(&config.service)))
+            .var("REUSE", flag(opening.receives && config.release.reuse != Reuse::Off)))
     }
 
     /// What the session's jobs run; it lies in the session's directory.
@@ -79,6 +81,8 @@ impl Home {
             .var("SETTINGS", intake.settings)
             .var("LIMITS", intake.limits.line())
             .var("NODE", intake.node)
+            .var("TRANSFER", format!("\"transfer\":{}", serde_json::json!(intake.transfer)))
+            .var("SERVICE", flag(intake.runs))
             .var("GROUP_NAME", group)
             .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
             .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
@@ -119,18 +123,23 @@ impl Home {
             .var("NUMBER", line.number.to_string())
             .var("NOTE", line.note)
             .var("RUN", line.run)
-            .var("LAST", if line.last { "yes" } else { "" })
+            .var("LAST", flag(line.last))
             .var("LIMIT", ticks(line.limit))
             .var("APP_DIR", line.app_dir)
             .var("ENV", remote::pairs(line.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
             .var("ENV_FILE", line.env_file.map(shared_path).unwrap_or_default())
     }
 
-    /// Looking without touching; `files`: also at what a new release could be made of.
-    pub fn look(&self, config: &Config, keep: Option<usize>, files: bool) -> Script {
-        let (words, verify, held) = (service::words(&config.service), remote::VERIFY, remote::HELD);
-        let parts = [remote::LOCK, remote::HOME, remote::FACTS, verify, held, remote::PRUNE, words, remote::LOOK];
+    /// Looking without touching, and reading more than names.
+    pub fn look(&self, config: &Config, keep: Option<usize>, reading: Reading) -> Script {
+        let words = service::words(&config.service);
+        let mut parts = vec![remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words];
+        if reading != Reading::Nothing {
+            parts.extend([remote::VERIFY, remote::HELD]);
+        }
+        parts.push(remote::LOOK);
         self.script("look", &parts)
+            .var("READ", reading.word())
             .var(
                 "SHARED_FILES",
                 config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
@@ -138,7 +147,6 @@ impl Home {
             .var("PROGRAM", service::program(&config.service))
             .var("NAMES", service::names(&config.service))
             .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
-            .var("FILES", if files { "yes" } else { "" })
             .var("SURVEY", "")
     }
 
@@ -157,13 +165,34 @@ impl Home {
         .var("NAMES", service::names(&config.service))
         // What a deploy that lacks space removes first: the new release counts as one of those that are kept.
         .var("KEEP", config.release.keep.saturating_sub(1).max(1).to_string())
-        .var("FILES", "")
+        .var("READ", "")
         .var("SURVEY", "yes")
     }
 
     /// Taking a lock away from `owner` (its token); empty: only tells who has it.
     pub fn unlock(&self, owner: &str) -> Script {
         self.script("unlock", &[remote::LOCK, remote::UNLOCK]).var("OWNER", owner)
+    }
+}
+
+/// What a look reads of a release beside its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing.
+    Nothing,
+    /// What of the live one is not as released, for people.
+    Drift,
+    /// What a new one could be made of.
+    Held,
+}
+
+impl Reading {
+    fn word(self) -> &'static str {
+        match self {
+            Reading::Nothing => "",
+            Reading::Drift => "drift",
+            Reading::Held => "held",
+        }
     }
 }
 
@@ -175,8 +204,8 @@ pub struct Beginning<'a> {
     pub history: &'a str,
     /// Whether the run may be to an earlier release, whose own record says how it is run.
     pub earlier: bool,
-    /// Whether the host is to tell what a new release could be made of.
-    pub reuse: bool,
+    /// Whether a release is to be sent.
+    pub receives: bool,
 }
 
 /// What `hook` is told.
@@ -219,6 +248,10 @@ pub(super) struct Intake<'a> {
     pub limits: Limits,
     /// The host's node, for the record; empty where there is none.
     pub node: &'a str,
+    /// What is sent, for the record.
+    pub transfer: Transfer,
+    /// Whether it has a service, which may say more of itself.
+    pub runs: bool,
     /// Where the app lies in it.
     pub app_dir: &'a str,
     /// Who may read it.
@@ -237,6 +270,11 @@ pub(super) struct Target<'a> {
     pub(super) withdraw: &'a str,
     /// Why deploys are to be held after it; empty: they are not.
     pub(super) hold: &'a str,
+}
+
+/// Yes or no, as a shell asks for it.
+fn flag(yes: bool) -> &'static str {
+    if yes { "yes" } else { "" }
 }
 
 /// Whole seconds, at least one: a host counts ticks, it doesn't read clocks.
@@ -273,7 +311,7 @@ mod tests {
 
     /// Every script as it travels, for an app with and without a service.
     fn rendered() -> Vec<(String, String)> {
-        let mut all = Vec::new();
+        let mut all: Vec<(String, String)> = Vec::new();
         for (kind, service) in [
             ("files", ""),
             ("pm2", "[service.pm2]\nscript = \"server.js\"\nport = 3000\n"),
@@ -295,13 +333,14 @@ mod tests {
             };
             let id: ReleaseId = "20260321-140000-k3f9".parse().unwrap();
             let limits = Limits { activate: Duration::from_secs(9), revert: Duration::from_secs(20), workers: 2 };
-            let opening = Beginning { keep: 5, history: "\"who\":\"it's\"", earlier: false, reuse: true };
+            let opening = Beginning { keep: 5, history: "\"who\":\"it's\"", earlier: false, receives: true };
             let release = Release {
                 id: id.clone(),
                 app_dir: String::new(),
                 service: config.service.clone(),
                 health: config.health.clone(),
                 shared: config.shared.clone(),
+                mutable: vec![],
                 settings: "{}".into(),
             };
             let intake = Intake {
@@ -312,6 +351,8 @@ mod tests {
                 settings: "{}",
                 limits,
                 node: "v20.20.2",
+                transfer: Transfer::default(),
+                runs: true,
                 app_dir: "",
                 access: &Access::Private,
                 shared: &config.shared,
@@ -330,7 +371,7 @@ b",
                 }),
                 home.hold(Some("it's")),
                 home.mark(&id, State::Failed, "it's $(x)"),
-                home.look(&config, Some(3), true),
+                home.look(&config, Some(3), Reading::Held),
                 home.survey(&config),
                 home.unlock(""),
                 home.hook(&Line {
@@ -348,9 +389,13 @@ b",
             ];
             let names =
                 ["session", "driver", "side", "receive", "check", "hold", "mark", "look", "survey", "unlock", "hook"];
-            all.extend(
-                names.iter().zip(&scripts).map(|(name, script)| (format!("{kind}-{name}"), script.render().unwrap())),
-            );
+            for (name, script) in names.iter().zip(&scripts) {
+                let text = script.render().unwrap();
+                // Most are the same for every service.
+                if all.iter().all(|(_, other)| *other != text) {
+                    all.push((format!("{kind}-{name}"), text));
+                }
+            }
         }
         all
     }
@@ -370,9 +415,16 @@ b",
     #[test]
     fn every_shell_and_shellcheck_accept_the_scripts_as_they_travel() {
         // Exceptions: a directive is a comment and stays behind. 2012 and 2086 stand in the files with their reasons;
-        // 2034, 2317 and 2329: a part is there for several scripts; 1003, 2016 and 2088: data in single quotes.
-        let shellcheck =
-            ["shellcheck", "-s", "sh", "-f", "gcc", "-e", "1003,2012,2086,2034,2317,2329,2016,2088,2153,1090"];
+        // 2034, 2119, 2120, 2317 and 2329: a part is there for several scripts; 1003, 2016 and 2088: data in single quotes.
+        let shellcheck = [
+            "shellcheck",
+            "-s",
+            "sh",
+            "-f",
+            "gcc",
+            "-e",
+            "1003,2012,2086,2034,2119,2120,2317,2329,2016,2088,2153,1090",
+        ];
         let tools = [&["dash", "-n"][..], &["bash", "--posix", "-n"], &["busybox", "sh", "-n"], &shellcheck];
         let folder = tempfile::tempdir().unwrap();
         let mut found = String::new();

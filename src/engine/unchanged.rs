@@ -49,6 +49,7 @@ fn equal(new: &Record, live: &Record) -> bool {
         && new.shared == live.shared
         && new.service == live.service
         && new.health == live.health
+        && new.mutable == live.mutable
         // An older shipit didn't write it down: then nobody knows.
         && new.config.is_some()
         && new.config == live.config
