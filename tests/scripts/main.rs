@@ -10,6 +10,7 @@ mod deploys;
 mod hold;
 mod late;
 mod lock;
+mod random;
 mod records;
 mod reuse;
 mod path;
