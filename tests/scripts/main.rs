@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod dead;
+mod full;
 mod deploys;
 mod hold;
 mod late;
