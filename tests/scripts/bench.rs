@@ -29,8 +29,8 @@ pub(crate) struct Bench {
     pub(crate) area: Area,
     pub(crate) config: Config,
     pub(crate) site: Site,
-    shipit: Shipit,
-    project: PathBuf,
+    pub(crate) shipit: Shipit,
+    pub(crate) project: PathBuf,
     /// The directory of links that shadows or makes up the PATH.
     tools: PathBuf,
 }
@@ -191,6 +191,18 @@ impl Bench {
         fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
 
+    /// Holds every run of a tool among whose words `word` is, until the returned hold is let go.
+    pub(crate) fn hold_tool(&self, tool: &str, word: &str) -> Hold {
+        let (begun, go) = (self.area.path().join("begun"), self.area.path().join("go"));
+        let script = format!(
+            "case \" $* \" in *\"{word}\"*) : >'{}'; until [ -e '{}' ]; do sleep 0.1; done ;; esac\nexec REAL \"$@\"",
+            begun.display(),
+            go.display()
+        );
+        self.shadow(tool, &script);
+        Hold { begun, go }
+    }
+
     /// Proves the bench: the session and all that it started run the wanted shell, and with busybox nothing else.
     fn assert_shell(&self) {
         let session = self.lock().pid;
@@ -227,6 +239,33 @@ impl Bench {
         run.signal(Signal::Stop);
         assert!(signal(self.lock().pid, Signal::Kill));
         run.kill();
+    }
+}
+
+/// A tool of the host that is held.
+pub(crate) struct Hold {
+    begun: PathBuf,
+    go: PathBuf,
+}
+
+impl Hold {
+    /// Waits until the tool is run.
+    pub(crate) fn wait(&self, run: &Running) {
+        eventually("the tool is run", Duration::from_secs(30), || match self.begun.exists() {
+            true => Ok(()),
+            false => Err(run.so_far()),
+        });
+    }
+
+    /// It goes on, and so does every later run of it.
+    pub(crate) fn let_go(&self) {
+        fs::write(&self.go, "").unwrap();
+    }
+
+    /// It is held again.
+    pub(crate) fn again(&self) {
+        fs::remove_file(&self.go).unwrap();
+        fs::remove_file(&self.begun).unwrap();
     }
 }
 

@@ -1,13 +1,11 @@
 //! A disk that fills up while a release arrives or is made of what lies there: the run says so, production is untouched,
 //! and nothing stays that would be in the way.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bench::{Bench, Disk};
 use crate::support::apps::App;
-use crate::support::process::eventually;
 use crate::support::site::Live;
 
 super::in_every_shell! {
@@ -32,27 +30,17 @@ fn fills(bench: &mut Bench, app: &App, (tool, word): (&str, &str), spare: u64) {
     let first = if tool == "tar" { first } else { self::app("v0") };
     let old = bench.release(&first);
     let before = bench.site.production();
-    let (begun, go) = (bench.area.path().join("begun"), bench.area.path().join("go"));
-    let (at, on) = (begun.display(), go.display());
-    bench.shadow(
-        tool,
-        &format!(
-            "case \"$*\" in *{word}*) : >'{at}'; until [ -e '{on}' ]; do sleep 0.1; done ;; esac\nexec REAL \"$@\""
-        ),
-    );
+    let hold = bench.hold_tool(tool, word);
     bench.write(app);
     let run = bench.start("deploy", &[]);
-    eventually("the tool is at work", Duration::from_secs(30), || match begun.exists() {
-        true => Ok(()),
-        false => Err(run.so_far()),
-    });
+    hold.wait(&run);
     disk.fill_but(spare);
-    fs::write(&go, "").unwrap();
+    hold.let_go();
     let output = run.finish().expect(1).says(&["the disk is full: ", "o space left on device", "not touched"]);
     bench.site.settles_to(&Live::Old(old), Duration::from_secs(8));
     let filled = Path::new("filled");
     let now = bench.site.production().into_iter().filter(|(path, _)| !path.starts_with(filled));
-    let own = |(path, _): &(std::path::PathBuf, String)| path != Path::new("") && path != Path::new("releases");
+    let own = |(path, _): &(PathBuf, String)| path != Path::new("") && path != Path::new("releases");
     assert_eq!(now.filter(own).collect::<Vec<_>>(), before.into_iter().filter(own).collect::<Vec<_>>(), "{output}");
     assert!(!bench.site.dir.join(".shipit/incoming").exists(), "on a full disk it would be in the way: {output}");
     bench.assert_nothing_runs();

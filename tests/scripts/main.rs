@@ -11,6 +11,8 @@ mod deploys;
 mod hold;
 mod late;
 mod lock;
+mod odd;
+mod packing;
 mod random;
 mod records;
 mod reuse;

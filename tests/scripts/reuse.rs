@@ -33,7 +33,7 @@ fn app(version: &str) -> App {
 
 /// How many bytes were sent in all, and the words that the step ended with.
 #[track_caller]
-fn received(output: &Output) -> (u64, String) {
+pub(crate) fn received(output: &Output) -> (u64, String) {
     let events = output.events();
     let ended = events.iter().find(|e| e.is("step_finished", "receive")).unwrap_or_else(|| panic!("{output}"));
     let lines = output.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -43,7 +43,7 @@ fn received(output: &Output) -> (u64, String) {
 
 /// Deploys an app, which must succeed and arrive as it is; how many bytes that took, and the step's words.
 #[track_caller]
-fn release(bench: &Bench, app: &App) -> (u64, String) {
+pub(crate) fn release(bench: &Bench, app: &App) -> (u64, String) {
     let output = bench.deploy(app, &[]).expect(0);
     let id = output.release();
     assert_eq!(bench.site.current().as_deref(), Some(&*id));
