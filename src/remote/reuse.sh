@@ -1,9 +1,9 @@
 # Completes a release of which only a part was sent: its manifest out of the old one and the lines that came (`delta`), its
 # other files out of the live release and incoming/. Whatever goes wrong here is found out when all is verified.
-# Defines functions; STAGE MANIFEST_SHA FROM (the live release; empty: none).
+# Defines functions; needs verify.sh, STAGE MANIFEST_SHA FROM (the live release; empty: none).
 # shellcheck shell=sh disable=SC2016,SC2154
 
-# Lists, one path a line, for the work that follows: dirs, same, moved and left (pairs FROM, TO), mode.MODE.
+# Lists, one path a line, for the work that follows: dirs, same, moved and left (FROM<TAB>TO), mode.MODE.
 reuse_lists() {
   old=/dev/null
   [ -z "$FROM" ] || old=.shipit/manifests/$FROM
@@ -32,7 +32,7 @@ reuse_lists() {
       print line >(at "manifest")
       print "./" to >(at "mode." mode(line))
       if (/^=/ && from == to) print "./" to >(at "same")
-      else { print "./" from "\n./" to >(at (/^=/ ? "moved" : "left")); print "./" to >(at "new") }
+      else { print "./" from "\t./" to >(at (/^=/ ? "moved" : "left")); print "./" to >(at "new") }
       next
     }
     { exit 3 }' "$STAGE/delta"
@@ -45,12 +45,13 @@ each_of() {
   [ ! -s "$list" ] || tr '\n' '\000' <"$list" | xargs -0 "$@"
 }
 
-# Copies pairs FROM, TO of the list $1 from the directory $2: one process a file, for the few that were renamed.
+# Copies what the list $1 names from the directory $2: one process a file, for the few that were renamed. Both names are
+# one word: xargs may end a command line after any.
 reuse_moved() {
   [ -s "$1" ] || return 0
   (cd "$2" && each_of "$1" sh -c '
-    clone=$0 tree=$1; shift
-    while [ $# -gt 1 ]; do cp -pP $clone "$1" "$tree/$2" || exit 1; shift 2; done' "$CLONE" "$TREE")
+    clone=$0 tree=$1 tab=$2; shift 2
+    for pair do cp -pP $clone "${pair%%"$tab"*}" "$tree/${pair#*"$tab"}" || exit 1; done' "$CLONE" "$TREE" "$TAB")
 }
 
 # A file that was copied keeps its time, so that caches go on believing it; under a new name it gets the release's. Modes

@@ -1,7 +1,7 @@
-//! A build that doesn't hold still, or can't be read: nothing of it goes live, and the sentence names the file.
+//! A build that doesn't hold still: nothing of it goes live, and the sentence names the file.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::bench::{Bench, Hold, Shell};
@@ -70,26 +70,4 @@ fn what_does_not_travel_may_change() {
     let id = run.finish().expect(0).release();
     bench.site.assert_invariant(&Live::New(id));
     assert_eq!(bench.site.read("lib/app.js"), "original");
-}
-
-#[test]
-fn what_can_not_be_read_is_named() {
-    let mut bench = Shell::Dash.bench();
-    let old = bench.release(&App::site("v1"));
-    let before = bench.site.production();
-    // Root who may not pass over permissions is an ordinary user.
-    bench.shipit = bench.shipit.by(&["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]);
-    bench.write(&App::site("v2").file("lib/app.js", "secret"));
-    for (path, mode) in [("lib/app.js", 0o200), ("lib", 0o300), ("lib", 0o600)] {
-        let closed = bench.project.join("dist").join(path);
-        let open = fs::metadata(&closed).unwrap().permissions();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
-        let named = format!("{}", closed.display());
-        bench.run("deploy", &[]).expect(1).says(&[&named, "Permission denied", "not touched"]);
-        bench.run("build", &[]).expect(1).says(&[&named, "Permission denied"]);
-        fs::set_permissions(&closed, open).unwrap();
-        assert_eq!(bench.site.production(), before);
-        bench.site.assert_invariant(&Live::Old(old.clone()));
-    }
-    bench.run("deploy", &[]).expect(0);
 }

@@ -244,13 +244,6 @@ impl Output {
         self
     }
 
-    /// Panics where this is said, on either stream.
-    #[track_caller]
-    pub(crate) fn says_not(self, word: &str) -> Output {
-        assert!(!self.stdout.contains(word) && !self.stderr.contains(word), "{word:?} is said\n{self}");
-        self
-    }
-
     /// The events of a `--json` run.
     pub(crate) fn events(&self) -> Vec<Event> {
         let lines = self.stdout.lines().filter_map(|line| serde_json::from_str(line).ok());
