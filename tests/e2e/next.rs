@@ -80,8 +80,8 @@ fn the_next_example_goes_live_is_replaced_and_comes_back() {
     bench.host().assert_live(&Live::Old(third), 2);
 }
 
-/// What else than the changed files may cross: scripts, the lines that say what is where, and ssh itself.
-const OVERHEAD: u64 = 20_000;
+/// What a host with PM2 may cost beside the upload: scripts, answers to them, looks at the app's health, and ssh itself.
+const HOST: u64 = 85_000;
 
 /// One line is changed and all is built anew, each file with a new time: what crosses is little more than what changed.
 #[track_caller]
@@ -92,9 +92,15 @@ fn one_line_costs_little(bench: &mut Bench, old: &str) -> String {
     fs::remove_dir_all(bench.project.join(".next")).unwrap();
     let before = bench.host().proxy().crossed(Way::Up);
     let new = deploy(bench, "second", "npm run build");
-    let crossed = bench.host().proxy().crossed(Way::Up) - before;
     assert!(bench.host().get("/").1.contains("Greetings from the"));
+    assert_costs(bench, old, &new, before);
+    new
+}
 
+/// What crossed since `before` is what the new release has and the old one has not, compressed, and a little.
+#[track_caller]
+fn assert_costs(bench: &Bench, old: &str, new: &str, before: u64) {
+    let crossed = bench.host().proxy().crossed(Way::Up) - before;
     let files = |id: &str| -> Vec<(String, String)> {
         let text = fs::read_to_string(bench.site().dir.join(".shipit/manifests").join(id)).unwrap();
         let fields = text.lines().filter(|line| line.starts_with("f ")).map(|line| line.splitn(5, ' '));
@@ -102,14 +108,12 @@ fn one_line_costs_little(bench: &mut Bench, old: &str) -> String {
     };
     let known: BTreeSet<String> = files(old).into_iter().map(|(sha256, _)| sha256).collect();
     let changed: Vec<String> =
-        files(&new).into_iter().filter(|(sha256, _)| !known.contains(sha256)).map(|(_, path)| path).collect();
-    let release = bench.site().dir.join("releases").join(&new);
+        files(new).into_iter().filter(|(sha256, _)| !known.contains(sha256)).map(|(_, path)| path).collect();
+    let release = bench.site().dir.join("releases").join(new);
     let content: Vec<u8> = changed.iter().flat_map(|path| fs::read(release.join(path)).unwrap()).collect();
     let packed = zstd::bulk::compress(&content, 3).unwrap().len() as u64;
-    println!("{} changed files, {} bytes, {packed} packed; {crossed} crossed", changed.len(), content.len());
     assert!(changed.len() > 10 && changed.len() < 200, "{changed:?}");
-    assert!(crossed <= packed * 12 / 10 + OVERHEAD, "{crossed} bytes for {packed}: {changed:#?}");
-    new
+    assert!(crossed <= packed * 12 / 10 + HOST, "{crossed} bytes for {packed}: {changed:#?}");
 }
 
 /// The same app as `apps/web` of a pnpm workspace, with a package of the workspace in it.
