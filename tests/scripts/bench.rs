@@ -193,14 +193,16 @@ impl Bench {
 
     /// Holds every run of a tool among whose words `word` is, until the returned hold is let go.
     pub(crate) fn hold_tool(&self, tool: &str, word: &str) -> Hold {
-        let (begun, go) = (self.area.path().join("begun"), self.area.path().join("go"));
-        let script = format!(
-            "case \" $* \" in *\"{word}\"*) : >'{}'; until [ -e '{}' ]; do sleep 0.1; done ;; esac\nexec REAL \"$@\"",
-            begun.display(),
-            go.display()
-        );
-        self.shadow(tool, &script);
-        Hold { begun, go }
+        let hold = Hold::new(&self.area);
+        self.shadow(tool, &format!("{}\nexec REAL \"$@\"", hold.script(word)));
+        hold
+    }
+
+    /// The same, behind what the tool does: that is done, and not yet over.
+    pub(crate) fn hold_behind(&self, tool: &str, word: &str) -> Hold {
+        let hold = Hold::new(&self.area);
+        self.shadow(tool, &format!("REAL \"$@\" || exit\n{}", hold.script(word)));
+        hold
     }
 
     /// Proves the bench: the session and all that it started run the wanted shell, and with busybox nothing else.
@@ -249,12 +251,27 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
+    fn new(area: &Area) -> Hold {
+        Hold { begun: area.path().join("begun"), go: area.path().join("go") }
+    }
+
+    /// The tool's part of it. Without `begun` the area is gone, and nobody is left to let it go.
+    fn script(&self, word: &str) -> String {
+        let (begun, go) = (self.begun.display(), self.go.display());
+        let held = format!("while [ ! -e '{go}' ] && [ -e '{begun}' ]; do sleep 0.1; done");
+        format!("case \" $* \" in *\"{word}\"*) : >'{begun}'; {held} ;; esac")
+    }
+
     /// Waits until the tool is run.
+    #[track_caller]
     pub(crate) fn wait(&self, run: &Running) {
-        eventually("the tool is run", Duration::from_secs(30), || match self.begun.exists() {
-            true => Ok(()),
-            false => Err(run.so_far()),
-        });
+        self.wait_within(Duration::from_secs(30), run);
+    }
+
+    /// The same, with a limit of its own.
+    #[track_caller]
+    pub(crate) fn wait_within(&self, limit: Duration, run: &Running) {
+        appears(&self.begun, "the tool is run", limit, run);
     }
 
     /// It goes on, and so does every later run of it.
@@ -264,9 +281,16 @@ impl Hold {
 
     /// It is held again.
     pub(crate) fn again(&self) {
+        // It need not have been run yet.
+        let _ = fs::remove_file(&self.begun);
         fs::remove_file(&self.go).unwrap();
-        fs::remove_file(&self.begun).unwrap();
     }
+}
+
+/// Waits until a run has come so far that this file is there.
+#[track_caller]
+pub(crate) fn appears(file: &Path, what: &str, within: Duration, run: &Running) {
+    eventually(what, within, || if file.exists() { Ok(()) } else { Err(run.so_far()) });
 }
 
 /// A lock as it lies on the host.
