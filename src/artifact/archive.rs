@@ -75,7 +75,10 @@ struct Tar<'a, W> {
 
 impl<W: Write> Tar<'_, W> {
     fn file(&mut self, name: &[u8], mode: u32, source: &Path, size: u64, sha256: &str) -> Result<()> {
-        let unreadable = |e| Error::File { path: source.to_owned(), doing: "read", source: e };
+        let unreadable = |e: io::Error| match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => changed(source),
+            _ => Error::File { path: source.to_owned(), doing: "read", source: e },
+        };
         let mut file = File::open(source).map_err(unreadable)?;
         self.header(name, EntryType::Regular, mode, size, b"")?;
         let mut hasher = Sha256::new();
@@ -155,7 +158,7 @@ fn fit(field: &mut [u8], text: &[u8]) {
 fn changed(source: &Path) -> Error {
     Error::Artifact {
         findings: vec![Finding {
-            what: format!("`{}` was changed while it was being packed", shown(source)),
+            what: format!("`{}` was changed or removed while it was being packed", shown(source)),
             cure: "let nothing write to the build during a deploy, then try again".into(),
         }],
     }

@@ -49,9 +49,12 @@ held_drift() {
   fact drift told
 }
 
+# Some sha256sum put a name with a newline over two lines, each of which looks like a name.
 held_incoming() {
   [ -d .shipit/incoming ] || return 0
-  (cd .shipit/incoming && find . -type f -exec sha256sum {} + 2>/dev/null) | sed -n 's|^\([0-9a-f]\{64\}\)  \./|h \1 |p'
+  newline='
+'
+  (cd .shipit/incoming && find . -type f ! -path "*$newline*" -exec sha256sum {} + 2>/dev/null) | sed -n 's|^\([0-9a-f]\{64\}\)  \./|h \1 |p'
 }
 
 # A line is at most what a pipe takes in one piece: the session speaks on the same channel.
