@@ -8,6 +8,7 @@ mod check;
 mod dead;
 mod full;
 mod deploys;
+mod drift;
 mod hold;
 mod late;
 mod lock;
