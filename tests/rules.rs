@@ -149,7 +149,9 @@ fn files_are_short_and_say_what_they_are_for() {
     let mut breaches = Vec::new();
     let mut all = files("src", &["rs", "sh", "cjs"]);
     all.extend(files("action", &["sh"]));
-    all.extend(files("tests", &["rs", "sh", "cjs", "mjs", "js"]));
+    for folder in ["tests", "benches"] {
+        all.extend(files(folder, &["rs", "sh", "cjs", "mjs", "js"]));
+    }
     for (path, text) in &all {
         let lines = text.lines().count();
         if lines > LONGEST {
@@ -178,7 +180,9 @@ fn no_word_of_unfinished_work() {
     let mut breaches = Vec::new();
     let endings = ["rs", "sh", "cjs", "mjs", "js", "toml", "md"];
     let mut all = files("src", &endings);
-    for folder in ["tests", "examples", "templates"].into_iter().filter(|folder| root().join(folder).is_dir()) {
+    for folder in
+        ["tests", "benches", "examples", "templates"].into_iter().filter(|folder| root().join(folder).is_dir())
+    {
         all.extend(files(folder, &endings));
     }
     for (path, text) in all {

@@ -2,12 +2,13 @@
 //! accepts everything would make every other test here worthless.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::support::process::{Signal, alive, signal};
-use super::support::proxy::Way;
+use super::support::proxy::{Proxy, Way};
 use super::support::{APP, App, Bench, Make, tree};
 
 fn ssh(bench: &Bench, n: usize, remote: &str) -> Command {
@@ -83,6 +84,27 @@ fn a_proxy_freezes_thaws_cuts_and_counts() {
     child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
     proxy.cut();
     assert_eq!(child.wait().unwrap().code(), Some(255), "ssh says that its connection broke");
+}
+
+#[test]
+fn a_proxy_counts_turns_and_not_words() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let proxy = Proxy::start(listener.local_addr().unwrap().port());
+    proxy.delay(Duration::from_millis(100));
+    let mut client = TcpStream::connect(("127.0.0.1", proxy.port)).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let mut heard = [0; 2];
+    for turn in 1..=3 {
+        // The second word leaves while the first is under way: still one turn.
+        client.write_all(b"a").unwrap();
+        server.read_exact(&mut heard[..1]).unwrap();
+        server.write_all(b"A").unwrap();
+        client.write_all(b"b").unwrap();
+        server.read_exact(&mut heard[..1]).unwrap();
+        server.write_all(b"B").unwrap();
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!((&heard, proxy.turns()), (b"AB", turn));
+    }
 }
 
 #[test]

@@ -33,6 +33,9 @@ struct Shared {
     stop: AtomicBool,
     up: AtomicU64,
     down: AtomicU64,
+    turns: AtomicU64,
+    /// Whether the client has spoken since it was last answered.
+    asked: AtomicBool,
     delay_ms: AtomicU64,
     bytes_per_second: AtomicU64,
 }
@@ -110,6 +113,11 @@ impl Proxy {
     pub(crate) fn crossed(&self, way: Way) -> u64 {
         self.shared.counter(way).load(Ordering::SeqCst)
     }
+
+    /// How often the client began to speak after it had been told something: each time may have cost a round trip.
+    pub(crate) fn turns(&self) -> u64 {
+        self.shared.turns.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Proxy {
@@ -162,18 +170,22 @@ fn serve(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
         };
         let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { return pair.close() };
         let (reading, filling) = (shared.clone(), queue.clone());
-        std::thread::spawn(move || take_in(&reading, from, &filling));
+        std::thread::spawn(move || take_in(&reading, from, &filling, way));
         let (writing, pair) = (shared.clone(), pair.clone());
         std::thread::spawn(move || give_out(&writing, &pair, to, &queue, way));
     }
 }
 
 /// Reads into the queue until the end, which an empty chunk tells.
-fn take_in(shared: &Shared, mut from: TcpStream, queue: &Queue) {
+fn take_in(shared: &Shared, mut from: TcpStream, queue: &Queue, way: Way) {
     let mut buffer = [0; 16 * 1024];
     let mut free_at = Instant::now();
     loop {
         let n = from.read(&mut buffer).unwrap_or(0);
+        // Both are seen where the client is: what it says while an answer is on its way is no answer to that.
+        if way == Way::Up && n > 0 && !shared.asked.swap(true, Ordering::SeqCst) {
+            shared.turns.fetch_add(1, Ordering::SeqCst);
+        }
         let rate = shared.bytes_per_second.load(Ordering::SeqCst);
         if rate > 0 {
             free_at = free_at.max(Instant::now()) + Duration::from_secs_f64(n as f64 / rate as f64);
@@ -206,6 +218,9 @@ fn give_out(shared: &Shared, pair: &Pair, mut to: TcpStream, queue: &Queue, way:
         if bytes.is_empty() {
             let _ = to.shutdown(Shutdown::Write);
             return;
+        }
+        if way == Way::Down {
+            shared.asked.store(false, Ordering::SeqCst);
         }
         if to.write_all(&bytes).is_err() {
             return pair.close();
