@@ -52,9 +52,7 @@ held_drift() {
 # Some sha256sum put a name with a newline over two lines, each of which looks like a name.
 held_incoming() {
   [ -d .shipit/incoming ] || return 0
-  newline='
-'
-  (cd .shipit/incoming && find . -type f ! -path "*$newline*" -exec sha256sum {} + 2>/dev/null) | sed -n 's|^\([0-9a-f]\{64\}\)  \./|h \1 |p'
+  (cd .shipit/incoming && find . -type f ! -path "*$NL*" -exec sha256sum {} + 2>/dev/null) | sed -n 's|^\([0-9a-f]\{64\}\)  \./|h \1 |p'
 }
 
 # A line is at most what a pipe takes in one piece: the session speaks on the same channel.

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::bench::{Bench, Shell};
-use crate::reuse::{received, release};
+use crate::reuse::release;
 use crate::support::apps::App;
 use crate::support::shipit::Output;
 use crate::support::site::Live;
@@ -110,7 +110,8 @@ fn what_changes_after_the_host_has_told_of_it_is_found_out(bench: &mut Bench) {
         change(&bench.site.dir.join("releases").join(&id), &bench.site.dir.join(".shipit/manifests").join(&id));
         hold.let_go();
         let output = run.finish().expect(0).says(&["; sending all"]);
-        assert!(!received(&output).1.contains("reused"), "{number}: {output}");
+        let ended = output.events().into_iter().find(|event| event.is("step_finished", "receive")).unwrap();
+        assert!(!ended.text("detail").contains("reused"), "{number}: {output}");
         is_live(bench, &output, &new);
     }
 }

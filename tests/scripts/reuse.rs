@@ -33,7 +33,7 @@ fn app(version: &str) -> App {
 
 /// How many bytes were sent in all, and the words that the step ended with.
 #[track_caller]
-pub(crate) fn received(output: &Output) -> (u64, String) {
+fn received(output: &Output) -> (u64, String) {
     let events = output.events();
     let ended = events.iter().find(|e| e.is("step_finished", "receive")).unwrap_or_else(|| panic!("{output}"));
     let lines = output.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
