@@ -75,7 +75,8 @@ pub enum Verb {
         Example: shipit init --host deploy@server.example.com --health --github")]
     Init(InitArgs),
     /// Build, ship, switch, prove; put back what was live if the proof fails
-    #[command(after_help = "Example: shipit deploy production --dry-run")]
+    #[command(after_help = "Examples: shipit deploy production --dry-run\n          \
+        shipit deploy production --artifact blog.tar.zst --if-changed")]
     Deploy(DeployArgs),
     /// Make an earlier release live again, proved like a deploy
     #[command(after_help = "Shared files and databases stay as they are.\n\n\
@@ -107,8 +108,18 @@ pub enum Verb {
     )]
     Cleanup(CleanupArgs),
     /// Build and package only, and show what would ship
-    #[command(after_help = "Example: shipit build production")]
+    #[command(
+        after_help = "With -o it can be shipped later, and to several stages: the same tree and commit give the \
+        same bytes.\n\nExamples: shipit build production\n          shipit build production -o blog.tar.zst"
+    )]
     Build(BuildArgs),
+    /// Show what a deploy would bring: commits since the live release, files to send and to remove
+    #[command(
+        after_help = "Reads only: no lock, no write. Decides as a deploy does, from what each host says it holds. Compares \
+        what an earlier build left, unless told to build.\n\n\
+        Example: shipit diff production --build"
+    )]
+    Diff(DiffArgs),
 }
 
 /// Where to act.
@@ -208,6 +219,12 @@ pub struct DeployArgs {
     /// Ship what an earlier build left
     #[arg(long)]
     pub skip_build: bool,
+    /// Ship what `build -o FILE` has written; nothing is built
+    #[arg(long, value_name = "FILE", conflicts_with = "skip_build")]
+    pub artifact: Option<PathBuf>,
+    /// Do nothing where what is live is made of the same files and settings, and is well
+    #[arg(long)]
+    pub if_changed: bool,
     /// How to switch.
     #[command(flatten)]
     pub switch: Switch,
@@ -297,6 +314,20 @@ pub struct CleanupArgs {
 pub struct BuildArgs {
     /// The stage whose settings apply; not needed where there is only one or a default_stage
     pub stage: Option<String>,
+    /// Write the artifact into this file, for deploy --artifact
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `shipit diff`
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// Where.
+    #[command(flatten)]
+    pub place: Place,
+    /// Build first; by default what an earlier build left is compared
+    #[arg(long)]
+    pub build: bool,
 }
 
 #[cfg(test)]
@@ -346,7 +377,7 @@ mod tests {
         let all: String = helps.map(|help| format!("{help}\n")).collect();
         let examples: Vec<&str> =
             all.lines().filter_map(|line| line.split_once("shipit ")).map(|(_, rest)| rest).collect();
-        assert_eq!(examples.len(), 14);
+        assert_eq!(examples.len(), 17);
         for example in examples {
             parse(example).unwrap_or_else(|error| panic!("{example}: {error}"));
         }
@@ -392,6 +423,7 @@ mod tests {
             "hold prod",
             "hold prod --why x --lift",
             "hold prod --why=",
+            "deploy --artifact f --skip-build",
         ] {
             let error = parse(line).err().unwrap_or_else(|| panic!("{line} is taken"));
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -294,7 +294,9 @@ impl fmt::Display for Error {
             }
             Error::Build { command, status: None } => write!(f, "the build failed: `{command}` was killed"),
             Error::Artifact { findings } => write_findings(f, findings),
-            Error::File { path, doing, source } => write!(f, "can't {doing} {}: {source}", path.display()),
+            Error::File { path, doing, source } => {
+                write!(f, "can't {doing} {}: {source}", crate::text::clean(&path.to_string_lossy(), 300))
+            }
             Error::Connect { host, failure, detail, .. } => match failure {
                 ConnectFailure::Unreachable => write!(f, "{host}: not reachable: {detail}"),
                 ConnectFailure::UnknownHostKey => write!(f, "{host}: its host key is not in known_hosts: {detail}"),

@@ -2,20 +2,19 @@
 //! toybox all read. GNU headers only: they disagree about PAX and sparse files. Headers are written here rather
 //! than by the crate's builder, so that a link's text stays as it is and each failure names its file.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
 use super::hash::text;
 use super::manifest::{Member, members};
-use super::{Artifact, Delta, EntryKind, Extra, Fate, Modes, shown};
+use super::{Artifact, Delta, EntryKind, Extra, Fate, Modes, Source, shown, unread};
 use crate::error::{Error, Finding, Result};
 
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
+pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// What goes with the artifact.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +37,7 @@ pub struct Payload<'a> {
 /// and what was written until then is to be thrown away.
 pub fn write_archive(artifact: &Artifact, payload: &Payload<'_>, out: &mut impl Write) -> Result<()> {
     let (dir, file, program) = payload.modes;
-    let mut tar = Tar { out, mtime: payload.mtime, buffer: vec![0; 128 * 1024] };
+    let mut tar = Tar::new(out, payload.mtime);
     match payload.delta {
         Some(delta) => tar.bytes(b"delta", 0o600, &delta.text)?,
         None => tar.bytes(b"manifest", 0o600, payload.manifest)?,
@@ -63,23 +62,30 @@ pub fn write_archive(artifact: &Artifact, payload: &Payload<'_>, out: &mut impl 
     }
     // By this a host knows that nothing was cut off: its tools agree on no other sign.
     tar.bytes(b"whole", 0o600, b"")?;
-    // The end of a tar: two empty blocks.
-    tar.out.write_all(&[0; 2 * BLOCK]).map_err(unwritable)
+    tar.end()
 }
 
-struct Tar<'a, W> {
-    out: &'a mut W,
+/// Members, one after the other.
+pub(super) struct Tar<'a, W> {
+    pub(super) out: &'a mut W,
     mtime: u64,
     buffer: Vec<u8>,
 }
 
-impl<W: Write> Tar<'_, W> {
-    fn file(&mut self, name: &[u8], mode: u32, source: &Path, size: u64, sha256: &str) -> Result<()> {
-        let unreadable = |e: io::Error| match e.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => changed(source),
-            _ => Error::File { path: source.to_owned(), doing: "read", source: e },
-        };
-        let mut file = File::open(source).map_err(unreadable)?;
+impl<'a, W: Write> Tar<'a, W> {
+    /// All members get the time `mtime`, in Unix seconds.
+    pub(super) fn new(out: &'a mut W, mtime: u64) -> Tar<'a, W> {
+        Tar { out, mtime, buffer: vec![0; 128 * 1024] }
+    }
+
+    /// The end of a tar: two empty blocks.
+    pub(super) fn end(self) -> Result<()> {
+        self.out.write_all(&END).map_err(unwritable)
+    }
+
+    pub(super) fn file(&mut self, name: &[u8], mode: u32, source: &Source, size: u64, sha256: &str) -> Result<()> {
+        let unreadable = |e| unread(source.path(), "read", e);
+        let mut file = source.open().map_err(unreadable)?;
         self.header(name, EntryType::Regular, mode, size, b"")?;
         let mut hasher = Sha256::new();
         let mut left = size;
@@ -98,17 +104,17 @@ impl<W: Write> Tar<'_, W> {
         self.pad(size)
     }
 
-    fn bytes(&mut self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
+    pub(super) fn bytes(&mut self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
         self.header(name, EntryType::Regular, mode, content.len() as u64, b"")?;
         self.out.write_all(content).map_err(unwritable)?;
         self.pad(content.len() as u64)
     }
 
-    fn bare(&mut self, name: &[u8], kind: EntryType, mode: u32, target: &[u8]) -> Result<()> {
+    pub(super) fn bare(&mut self, name: &[u8], kind: EntryType, mode: u32, target: &[u8]) -> Result<()> {
         self.header(name, kind, mode, 0, target)
     }
 
-    fn header(&mut self, name: &[u8], kind: EntryType, mode: u32, size: u64, target: &[u8]) -> Result<()> {
+    pub(super) fn header(&mut self, name: &[u8], kind: EntryType, mode: u32, size: u64, target: &[u8]) -> Result<()> {
         let mut header = Header::new_gnu();
         self.long(target, EntryType::GNULongLink)?;
         self.long(name, EntryType::GNULongName)?;
@@ -155,15 +161,15 @@ fn fit(field: &mut [u8], text: &[u8]) {
     field[..n].copy_from_slice(&text[..n]);
 }
 
-fn changed(source: &Path) -> Error {
+fn changed(source: &Source) -> Error {
     Error::Artifact {
         findings: vec![Finding {
-            what: format!("`{}` was changed or removed while it was being packed", shown(source)),
+            what: format!("`{}` was changed or removed while it was being packed", shown(source.path())),
             cure: "let nothing write to the build during a deploy, then try again".into(),
         }],
     }
 }
 
-fn unwritable(source: io::Error) -> Error {
+pub(super) fn unwritable(source: io::Error) -> Error {
     Error::File { path: "the archive".into(), doing: "write", source }
 }

@@ -10,7 +10,7 @@ use zstd::zstd_safe::CParameter;
 use crate::config::{Address, Host};
 
 /// zstd's window of 16 MiB: finds the copies that a JavaScript tree is full of, and costs a host 21 MB.
-const WINDOW_LOG: u32 = 24;
+pub(super) const WINDOW_LOG: u32 = 24;
 /// Fixed, since the number of workers shapes the output.
 const WORKERS: u32 = 2;
 

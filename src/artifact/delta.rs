@@ -79,6 +79,11 @@ impl Held {
         self.manifest.is_empty() && self.incoming.is_empty()
     }
 
+    /// The lines of the live release.
+    pub(super) fn release(&self) -> Vec<Line<'_>> {
+        lines(&self.manifest).unwrap_or_default()
+    }
+
     /// Whether a live release is part of it.
     pub fn has_release(&self) -> bool {
         !self.manifest.is_empty()
@@ -86,15 +91,15 @@ impl Held {
 }
 
 /// One line of a manifest.
-struct Line<'a> {
-    text: &'a [u8],
-    kind: u8,
-    size: u64,
-    sha256: &'a [u8],
+pub(super) struct Line<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) kind: u8,
+    pub(super) size: u64,
+    pub(super) sha256: &'a [u8],
     /// As it stands there.
-    path: &'a [u8],
+    pub(super) path: &'a [u8],
     /// As it is, by which lines are ordered.
-    key: Vec<u8>,
+    pub(super) key: Vec<u8>,
 }
 
 impl<'a> Line<'a> {
@@ -108,7 +113,7 @@ impl<'a> Line<'a> {
             b"d" | b"l" => 0,
             _ => return None,
         };
-        Some(Line { text, kind: kind[0], size, sha256, path, key: unescape(path) })
+        Some(Line { text, kind: kind[0], size, sha256, path, key: unescape(path)? })
     }
 
     /// Whether a host's line-based tools can take it from one place to another: a name that had to be escaped they can't.
@@ -118,7 +123,7 @@ impl<'a> Line<'a> {
 }
 
 /// The lines of a manifest, none where one is not as it should be or they are out of order.
-fn lines(manifest: &[u8]) -> Option<Vec<Line<'_>>> {
+pub(super) fn lines(manifest: &[u8]) -> Option<Vec<Line<'_>>> {
     let mut all: Vec<Line<'_>> = Vec::new();
     for text in manifest.strip_suffix(b"\n").into_iter().flat_map(|text| text.split(|byte| *byte == b'\n')) {
         let line = Line::parse(text)?;

@@ -21,16 +21,19 @@ pub fn engines(artifact: &Artifact) -> Vec<Engine> {
     let asks = artifact.entries.iter().filter(|entry| own.contains(&entry.dest) || entry.dest.ends_with(next));
     asks.filter_map(|entry| {
         let EntryKind::File { source, .. } = &entry.kind else { return None };
-        let about: serde_json::Value = serde_json::from_slice(&std::fs::read(source).ok()?).ok()?;
+        let about: serde_json::Value = serde_json::from_slice(&source.read().ok()?).ok()?;
         let range = about.get("engines")?.get("node")?.as_str()?.to_owned();
         Some(Engine { file: entry.dest.to_string_lossy().into_owned(), range })
     })
     .collect()
 }
 
+/// Files in which a project names its node.
+pub(super) const PINS: [&str; 2] = [".nvmrc", ".node-version"];
+
 /// The major version that the project's own `.nvmrc` or `.node-version` names, and the file.
 pub fn pinned(root: &Path) -> Option<(&'static str, u32)> {
-    [".nvmrc", ".node-version"].into_iter().find_map(|name| {
+    PINS.into_iter().find_map(|name| {
         let text = std::fs::read_to_string(root.join(name)).ok()?;
         Some((name, major(text.trim())?))
     })

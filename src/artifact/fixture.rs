@@ -101,7 +101,7 @@ fn line(entry: &Entry) -> String {
         EntryKind::Dir => format!("{dest}/"),
         EntryKind::Link { target } => format!("{dest} -> {}", target.display()),
         EntryKind::File { source, executable, size, .. } => {
-            let content = fs::read_to_string(source).unwrap();
+            let content = String::from_utf8(source.read().unwrap()).unwrap();
             assert_eq!(content.len() as u64, *size);
             format!("{dest}{} = {}", if *executable { "*" } else { "" }, content.trim_end())
         }

@@ -11,8 +11,8 @@ use std::thread;
 use sha2::{Digest, Sha256};
 
 use super::tree::{Node, Tree, path};
-use super::{Entry, EntryKind};
-use crate::error::{Error, Result};
+use super::{Entry, EntryKind, unread};
+use crate::error::Result;
 
 /// The tree with its files' sizes and hashes.
 pub(super) fn entries(tree: Tree) -> Result<Vec<Entry>> {
@@ -31,7 +31,7 @@ pub(super) fn entries(tree: Tree) -> Result<Vec<Entry>> {
             Node::Link { target } => EntryKind::Link { target },
             Node::File { source, executable } => {
                 let (size, sha256) = hashes.next().expect("one hash for each file");
-                EntryKind::File { source, size, sha256, executable }
+                EntryKind::File { source: source.into(), size, sha256, executable }
             }
         };
         entries.push(Entry { dest: path(dest), kind });
@@ -70,7 +70,7 @@ fn take<'a>(sources: &[&'a Path], next: &AtomicUsize) -> Option<(usize, &'a Path
 }
 
 fn one(path: &Path, buffer: &mut [u8]) -> Result<(u64, String)> {
-    let failed = |source| Error::File { path: path.to_owned(), doing: "read", source };
+    let failed = |source| unread(path, "read", source);
     let mut file = File::open(path).map_err(failed)?;
     let mut hasher = Sha256::new();
     let mut size = 0;

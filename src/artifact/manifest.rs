@@ -82,41 +82,35 @@ pub fn escape(path: &[u8]) -> Vec<u8> {
     text
 }
 
-/// The path behind an escaped one.
-pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
+/// The path that `escape` made this text of; none where it is no such text.
+pub(super) fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut path = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
-        match (byte, rest) {
-            (b'\\', [b'\\', after @ ..]) => {
-                path.push(b'\\');
-                rest = after;
-            }
-            (b'\\', [b'0', digits @ ..]) if digits.len() >= 3 => {
-                path.push(digits[..3].iter().fold(0, |code, digit| code << 3 | (digit & 7)));
-                rest = &digits[3..];
-            }
-            _ => path.push(byte),
+        if byte != b'\\' {
+            path.push(byte);
+        } else if let Some(after) = rest.strip_prefix(b"\\") {
+            path.push(b'\\');
+            rest = after;
+        } else {
+            let (digits, after) = rest.strip_prefix(b"0")?.split_at_checked(3)?;
+            path.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()?);
+            rest = after;
         }
     }
-    path
+    Some(path)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::PathBuf;
 
-    #[test]
-    fn an_escaped_path_is_found_again() {
-        for path in [&b"plain"[..], b"\n\t\r\\", b"\\0012", b"\xff \\", b""] {
-            assert_eq!(unescape(&escape(path)), path);
-        }
-    }
+    use super::*;
 
     fn artifact() -> Artifact {
         let file = |sha256: &str, executable| EntryKind::File {
-            source: "/src".into(),
+            source: PathBuf::from("/src").into(),
             size: 3,
             sha256: sha256.into(),
             executable,
@@ -153,6 +147,16 @@ mod tests {
                  l - - - z\\\\\ta/\\0012\\0011\\0015\n"
             )
         );
+    }
+
+    #[test]
+    fn what_was_escaped_is_given_back() {
+        for path in [&b"a\\b\n\t\r \xff"[..], b"\\0012", b""] {
+            assert_eq!(unescape(&escape(path)).as_deref(), Some(path));
+        }
+        for text in [&b"\\"[..], b"\\0", b"\\08", b"\\0999", b"\\x41"] {
+            assert_eq!(unescape(text), None);
+        }
     }
 
     #[test]

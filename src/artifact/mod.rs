@@ -5,6 +5,7 @@ pub mod archive; // the byte stream that a host receives
 mod check; // links and names
 mod code; // what an app's code imports
 mod codec; // zstd and gzip
+mod differ; // two releases compared, for people
 pub mod delta; // what a host need not be sent
 mod engines; // which node is asked for
 mod hash; // sizes and SHA-256, in parallel
@@ -12,26 +13,36 @@ mod machine; // headers of compiled files
 mod manifest; // one line for each entry
 mod mutable; // what need not stay as released
 mod natives; // compiled files against a host
+mod keep; // an artifact in one file: written
+mod kept; // an artifact in one file: read and verified
 mod package; // package.json
 mod pages; // the assets that HTML names
 mod preset; // which files a framework's build consists of
+mod source; // where a file's content is
 mod tree; // sources laid over each other
 
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod kept_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use archive::{Payload, write_archive};
 pub use codec::{Codec, Encoder, Way};
 pub use delta::{Delta, Fate, Held, delta};
+pub use differ::{Difference, Why, differ};
 pub use engines::{Engine, engines, major, pinned, satisfies};
+pub use keep::{Head, keep};
+pub use kept::Kept;
 pub use manifest::{escape, manifest};
 pub use mutable::{Mutable, mutable_globs};
 pub use natives::{Machine, Natives};
+pub use source::Source;
 pub use tree::place;
 
 use self::preset::Mapping;
@@ -79,7 +90,7 @@ pub enum EntryKind {
     /// A regular file.
     File {
         /// Where its content is, on this machine.
-        source: PathBuf,
+        source: Source,
         /// Its size when it was hashed.
         size: u64,
         /// SHA-256 in lower-case hex.
@@ -162,6 +173,22 @@ fn with_code(
     laid.warnings.extend(uses.warning());
     laid.warnings.extend(package.warning(&build.root, &laid.tree));
     Ok(laid)
+}
+
+/// Why something of the build can't be read, with the cure where there is one.
+fn unread(path: &Path, doing: &'static str, source: io::Error) -> Error {
+    let finding = |what: String, cure: &str| Error::Artifact { findings: vec![Finding { what, cure: cure.into() }] };
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => finding(
+            format!("`{}` was changed or removed while it was being packed", shown(path)),
+            "let nothing write to the build during a deploy, then try again",
+        ),
+        io::ErrorKind::PermissionDenied => finding(
+            format!("`{}` may not be read by this account", shown(path)),
+            "make it readable with chmod u+r, or name it in build.exclude",
+        ),
+        _ => Error::File { path: path.to_owned(), doing, source },
+    }
 }
 
 /// A path for a message.

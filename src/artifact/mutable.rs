@@ -33,7 +33,7 @@ impl Mutable {
 
     /// Whether it is, or lies in, a part that need not stay. `path` is from the release's root, as a manifest writes it.
     pub fn names(&self, path: &[u8]) -> bool {
-        let path = unescape(path);
+        let Some(path) = unescape(path) else { return false };
         let mut above = Path::new(OsStr::from_bytes(&path)).ancestors().filter(|path| !path.as_os_str().is_empty());
         above.any(|path| self.globs.is_match(path) || self.shared.iter().any(|shared| shared == path))
     }

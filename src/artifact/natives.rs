@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::machine::{self, Built, Libc};
-use super::{Artifact, EntryKind, shown};
+use super::{Artifact, EntryKind, Source, shown};
 use crate::error::{Error, Finding, Result};
 use crate::text::list;
 
@@ -34,6 +34,9 @@ pub struct Machine {
     /// `glibc 2.36` or `musl 1.2.4`.
     pub libc: Option<String>,
 }
+
+/// How much of a compiled file is read at once: what its headers point to lies within, in all but giants.
+const HEAD: u64 = 48 << 20;
 
 /// Words in paths that tell for which machine a build is, or how such files end: the same group has several of them.
 const WORDS: &[&str] = &[
@@ -108,14 +111,14 @@ impl Natives {
             if !(addon || library || *executable) {
                 continue;
             }
-            let failed = |source_error| Error::File { path: source.clone(), doing: "read", source: source_error };
+            let failed =
+                |source_error| Error::File { path: source.path().to_owned(), doing: "read", source: source_error };
             if !begins_compiled(source).map_err(failed)? {
                 continue;
             }
-            let content = std::fs::read(source).map_err(failed)?;
-            let Some(built) = machine::read(&content) else { continue };
-            let speaks = |word: &[u8]| content.windows(word.len()).any(|window| window == word);
-            let bound = addon && !speaks(b"napi_register_module") && !speaks(b"napi_module_register");
+            let (head, node_api) = look(source, addon).map_err(failed)?;
+            let Some(built) = machine::read(&head) else { continue };
+            let bound = addon && !node_api;
             files.push(Native { path: entry.dest.to_string_lossy().into_owned(), built, addon, bound });
         }
         Ok(Natives { files })
@@ -219,10 +222,33 @@ impl Machine {
 }
 
 /// Whether the first bytes are those of a compiled file: most programs are scripts, and need not be read.
-fn begins_compiled(path: &Path) -> std::io::Result<bool> {
+/// The beginning of a file, and, where that is `asked`, whether it names Node-API anywhere. A compiled file may be larger
+/// than the memory that may be used for it.
+fn look(source: &Source, asked: bool) -> std::io::Result<(Vec<u8>, bool)> {
+    use std::io::Read;
+    const WORDS: [&[u8]; 2] = [b"napi_register_module", b"napi_module_register"];
+    const LONGEST: usize = 20;
+    let mut file = source.open()?;
+    let mut head = Vec::new();
+    file.by_ref().take(HEAD).read_to_end(&mut head)?;
+    let speaks = |text: &[u8]| WORDS.iter().any(|word| text.windows(word.len()).any(|window| window == *word));
+    let mut found = asked && speaks(&head);
+    let mut part = head[head.len().saturating_sub(LONGEST)..].to_vec();
+    while asked && !found && head.len() as u64 == HEAD {
+        let overlap = part.len();
+        if file.by_ref().take(1 << 20).read_to_end(&mut part)? == 0 {
+            break;
+        }
+        found = speaks(&part);
+        part.drain(..part.len().saturating_sub(LONGEST.min(part.len() - overlap)));
+    }
+    Ok((head, found))
+}
+
+fn begins_compiled(source: &Source) -> std::io::Result<bool> {
     use std::io::Read;
     let mut first = [0; 4];
-    let mut file = std::fs::File::open(path)?;
+    let mut file = source.open()?;
     if file.read(&mut first)? < 4 {
         return Ok(false);
     }

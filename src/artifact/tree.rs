@@ -13,7 +13,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::WalkDir;
 
 use super::preset::Mapping;
-use super::shown;
+use super::{shown, unread};
 use crate::config::{Build, Shared};
 use crate::error::{Error, Finding, Result};
 use crate::text::{count, list};
@@ -87,7 +87,8 @@ pub(super) fn lay(mapping: &Mapping, build: &Build, shared: &Shared) -> Result<L
         }
     }
     layer.add_parents();
-    layer.leave_to_shared(&mapping.app_dir, shared);
+    layer.findings.extend(leave_to_shared(&mut layer.tree, &mapping.app_dir, shared));
+    layer.forget_shared(&mapping.app_dir, shared);
     Ok(layer.done())
 }
 
@@ -155,7 +156,7 @@ impl Layer<'_> {
         while let Some(entry) = walk.next() {
             let entry = entry.map_err(|e| {
                 let path = e.path().unwrap_or(&source.from).to_owned();
-                Error::File { path, doing: "list", source: e.into() }
+                unread(&path, "list", e.into())
             })?;
             let below = entry.path().strip_prefix(&source.from).unwrap_or(entry.path());
             let dest = source.to.join(below);
@@ -165,11 +166,7 @@ impl Layer<'_> {
                 }
                 continue;
             }
-            let meta = entry.metadata().map_err(|e| Error::File {
-                path: entry.path().to_owned(),
-                doing: "read",
-                source: e.into(),
-            })?;
+            let meta = entry.metadata().map_err(|e| unread(entry.path(), "read", e.into()))?;
             self.put(entry.path(), &dest, &meta);
         }
         Ok(())
@@ -246,25 +243,8 @@ impl Layer<'_> {
         }
     }
 
-    /// A shared file replaces a shipped one. A shared directory's content stays: a host is seeded from it.
-    fn leave_to_shared(&mut self, app_dir: &str, shared: &Shared) {
-        for file in shared.files.iter().filter_map(|path| place(app_dir, path)) {
-            let file = file.as_os_str().as_bytes();
-            self.tree.retain(|key, _| !at_or_below(key, file));
-        }
-        for dir in shared.dirs.iter().filter_map(|path| place(app_dir, path)) {
-            let key = dir.as_os_str().as_bytes();
-            match self.tree.get(key) {
-                Some(Node::Link { .. }) => {
-                    self.tree.remove(key);
-                }
-                Some(Node::File { .. }) => self.refuse(
-                    format!("`{}` is a shared directory, and a file in the build", shown(&dir)),
-                    "take it out of shared.dirs, or out of the build with build.exclude",
-                ),
-                Some(Node::Dir) | None => {}
-            }
-        }
+    /// What is shared needs no word about being left out.
+    fn forget_shared(&mut self, app_dir: &str, shared: &Shared) {
         self.secrets.retain(|dest| !shared.files.iter().any(|path| place(app_dir, path).as_ref() == Some(dest)));
     }
 
@@ -301,6 +281,29 @@ impl Layer<'_> {
         }
         Laid { tree: self.tree, warnings: self.warnings, findings: self.findings }
     }
+}
+
+/// A shared file replaces a shipped one. A shared directory's content stays: a host is seeded from it.
+pub(super) fn leave_to_shared(tree: &mut Tree, app_dir: &str, shared: &Shared) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in shared.files.iter().filter_map(|path| place(app_dir, path)) {
+        let file = file.as_os_str().as_bytes();
+        tree.retain(|key, _| !at_or_below(key, file));
+    }
+    for dir in shared.dirs.iter().filter_map(|path| place(app_dir, path)) {
+        let key = dir.as_os_str().as_bytes();
+        match tree.get(key) {
+            Some(Node::Link { .. }) => {
+                tree.remove(key);
+            }
+            Some(Node::File { .. }) => findings.push(Finding {
+                what: format!("`{}` is a shared directory, and a file in the build", shown(&dir)),
+                cure: "take it out of shared.dirs, or out of the build with build.exclude".into(),
+            }),
+            Some(Node::Dir) | None => {}
+        }
+    }
+    findings
 }
 
 /// The directories that hold a path, the nearest first, without the root.

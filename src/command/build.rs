@@ -1,11 +1,13 @@
-//! `shipit build`: build and package only, and show what would ship. No host is asked anything.
+//! `shipit build`: build and package only, and show what would ship, or write it into a file. No host is asked anything.
+
+use std::path::Path;
 
 use serde_json::json;
 
 use super::{load, mask, print, reporter};
-use crate::artifact::{Artifact, EntryKind};
+use crate::artifact::{self, Artifact, EntryKind, Head};
 use crate::cli::{BuildArgs, Global, Hosts};
-use crate::engine::{self, Cancel};
+use crate::engine::{self, Cancel, Origin};
 use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::report;
@@ -34,7 +36,13 @@ pub(super) async fn run(global: &Global, args: BuildArgs) -> Result<u8> {
     drop(events);
     let _ = reporting.await;
     let artifact = made?;
-    print(&if global.json { summary_json(&artifact) } else { summary(&artifact) });
+    if let Some(file) = &args.output {
+        let origin = Origin::find(&config.build.root).await;
+        let head = Head::of(&artifact, &config, origin.commit, origin.branch);
+        artifact::keep(&artifact, &head, file)?;
+    }
+    let file = args.output.as_deref();
+    print(&if global.json { summary_json(&artifact, file) } else { summary(&artifact, file) });
     Ok(0)
 }
 
@@ -56,11 +64,12 @@ fn links(artifact: &Artifact) -> usize {
     artifact.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::Link { .. })).count()
 }
 
-fn summary_json(artifact: &Artifact) -> String {
+fn summary_json(artifact: &Artifact, file: Option<&Path>) -> String {
     let largest: Vec<_> =
         largest(artifact).into_iter().map(|(path, size)| json!({"path": path, "bytes": size})).collect();
     let value = json!({
         "artifact": artifact.hash,
+        "file": file.map(|file| file.to_string_lossy()),
         "app_dir": artifact.app_dir,
         "files": artifact.files(),
         "links": links(artifact),
@@ -71,7 +80,7 @@ fn summary_json(artifact: &Artifact) -> String {
     format!("{value}\n")
 }
 
-fn summary(artifact: &Artifact) -> String {
+fn summary(artifact: &Artifact, file: Option<&Path>) -> String {
     let app = if artifact.app_dir.is_empty() { String::new() } else { format!(", app in {}", artifact.app_dir) };
     let mut text = format!(
         "would ship {}, {}, {}{app}\nartifact {}\n",
@@ -80,6 +89,11 @@ fn summary(artifact: &Artifact) -> String {
         bytes(artifact.bytes()),
         artifact.hash
     );
+    if let Some(file) = file {
+        let size = std::fs::metadata(file).map_or(0, |meta| meta.len());
+        let file = crate::text::clean(&file.to_string_lossy(), 200);
+        text.push_str(&format!("written to {file}, {}\n", bytes(size)));
+    }
     for (path, size) in largest(artifact) {
         text.push_str(&format!("  {:>8}  {}\n", bytes(size), crate::text::clean(&path, 200)));
     }

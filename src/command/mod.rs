@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod cleanup;
 mod deploy;
+mod diff;
 mod drift;
 mod each;
 mod hold;
@@ -48,6 +49,7 @@ pub async fn run(cli: Cli) -> Result<u8> {
         Verb::Hold(args) => hold::run(&global, args).await,
         Verb::Cleanup(args) => cleanup::run(&global, args).await,
         Verb::Build(args) => build::run(&global, args).await,
+        Verb::Diff(args) => diff::run(&global, args).await,
     }
 }
 

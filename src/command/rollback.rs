@@ -19,12 +19,8 @@ pub(super) async fn run(global: &Global, args: RollbackArgs) -> Result<u8> {
         return show_plan(global, &config, plan, Some(&wanted), args.dry.offline).await;
     }
     confirm(&config, "Roll back", args.switch.yes)?;
-    let keep = config.release.keep;
     let allow_mismatch = args.switch.allow.contains(&Allow::Mismatch);
     let (wait, hold) = (args.switch.wait, args.hold);
-    perform(
-        global,
-        Request { config, plan, wait, wanted: Some(wanted), keep, hold, terminal: terminal(), allow_mismatch },
-    )
-    .await
+    let plain = Request::new(config, plan, terminal());
+    perform(global, Request { wait, wanted: Some(wanted), hold, allow_mismatch, ..plain }).await
 }

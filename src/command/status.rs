@@ -9,6 +9,7 @@ use super::releases::columns;
 use super::{drift, load, look, print, unheard};
 use crate::cli::{Global, Place};
 use crate::config::Config;
+use crate::engine::Reading;
 use crate::error::Result;
 use crate::remote::facts::Worker;
 use crate::remote::{Facts, reply};
@@ -18,7 +19,7 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let config = load(global, place.stage.as_deref(), &place.hosts)?;
     let mut hosts = Vec::new();
     let mut code = 0;
-    for seen in look::drift(&config).await {
+    for seen in look::reading(&config, Reading::Drift).await {
         match seen.facts {
             Ok(facts) if global.json => hosts.push(one_json(&seen.host.name, &facts, &config)),
             Ok(facts) => print(&one(&seen.host.name, &facts, &config)),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::reader::{Reader, Section, problem};
 use super::schema::{Address, Config};
-use super::tree::{self, Lines, Node, Position};
+use super::tree::{self, Lines, Node, Position, Value};
 use super::{check, exposed, keys, sections, stages, values};
 use crate::error::{Error, Problem, Result, unknown_word};
 use crate::release::ReleaseId;
@@ -61,6 +61,10 @@ impl Config {
             }
             Err(error) => return Err(error),
         };
+        let project = root.get("app").and_then(|app| match &app.value {
+            Value::Text(app) => Some(app.clone()),
+            _ => None,
+        });
         let over = chosen.as_deref().and_then(|name| root.get("stages")?.get(name));
         let (merged, chosen) = match over {
             Some(over) if over.is_table() => (Node { key: String::new(), ..tree::merge(&root, over) }, chosen),
@@ -70,7 +74,8 @@ impl Config {
             }
             None => (root, None),
         };
-        let config = resolve(&reader, &merged, file, chosen);
+        let mut config = resolve(&reader, &merged, file, chosen);
+        config.project = project.unwrap_or_else(|| config.app.clone());
         let mut problems = reader.into_problems();
         // A mistyped key is one mistake, not two.
         let meant = |key: &str| unknown.iter().any(|unknown| unknown.meant.as_deref() == Some(key));
@@ -192,6 +197,7 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         secret_values: secrets(&root),
         exposed: exposed::names(merged),
         service,
+        project: app.clone(),
         app,
         file,
         stage: stage.clone().unwrap_or_default(),

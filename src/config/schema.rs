@@ -15,6 +15,8 @@ pub struct Config {
     pub file: PathBuf,
     /// `app`: names the PM2 app.
     pub app: String,
+    /// `app` as it stands at the top of the file, for all stages; where it doesn't, the stage's.
+    pub project: String,
     /// The stage's name.
     pub stage: String,
     /// The stage's hosts, in order; names are unique.

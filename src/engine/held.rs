@@ -18,7 +18,7 @@ const PACKED: usize = 32 * 1024 * 1024;
 const WHOLE: u64 = 64 * 1024 * 1024;
 
 /// The pieces so far, and whether there are more to come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Telling {
     pieces: Arc<Mutex<String>>,
     told: watch::Sender<bool>,
@@ -46,6 +46,11 @@ impl Telling {
             other => return Some(other),
         }
         None
+    }
+
+    /// Whether there is no more to come.
+    pub(super) fn is_whole(&self) -> bool {
+        *self.told.borrow()
     }
 
     /// Waits for the end of it; none where it says nothing that could be used.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, timeout_at};
 
+use super::held::Telling;
 use super::scripts::{Beginning, Home};
 use super::session::{Opening, Session, forward};
+use crate::artifact::Held;
 use crate::config::{Config, Host};
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
@@ -88,6 +90,14 @@ pub struct Said {
     pub log: Vec<String>,
     /// What else it answered.
     pub replies: Vec<Reply>,
+    telling: Telling,
+}
+
+impl Said {
+    /// What a new release could be made of, where it was asked to tell; none where that can't be used.
+    pub async fn held(&self) -> Option<Held> {
+        if self.telling.is_whole() { self.telling.whole().await } else { None }
+    }
 }
 
 impl HostRun {
@@ -220,7 +230,7 @@ impl HostRun {
                             forward(&self.events, step, Reply::Log(line));
                         }
                         note @ Reply::Note(_) => forward(&self.events, step, note),
-                        other => said.replies.push(other),
+                        other => said.replies.extend(said.telling.take(other)),
                     }
                 }
             };

@@ -1,6 +1,7 @@
 //! Doing what a plan says, on many hosts, and taking it back.
 
 mod cancel; // signals
+mod commits; // what git knows of the way from a live release
 mod held; // what a host says it has
 mod here; // the build, git, who we are
 mod host; // one host: connection, session, side channels
@@ -19,6 +20,7 @@ mod suits; // a release against a host's machine and node
 mod steps; // what each step does, one file a step
 mod takeback; // the way back
 mod target; // which release a rollback makes live
+mod unchanged; // whether a deploy would change anything
 
 use std::sync::Arc;
 
@@ -30,19 +32,26 @@ use crate::plan::{Flags, Plan, Verb};
 use crate::remote::Facts;
 
 pub use cancel::Cancel;
+pub use commits::Commits;
 pub use here::Origin;
 pub use host::{HostRun, Said};
 pub use outcome::{Ending, Outcome};
 pub use reach::forwards;
 pub use run::{Request, run};
-pub use scripts::Home;
+pub use scripts::{Home, Reading};
 pub use survey::{Row, Seen, Status, here, survey, unheard};
 pub use target::{Wanted, choose};
 
 /// Builds and packages, told as the two steps of a deploy.
 pub async fn build_and_package(config: &Config, events: &Events) -> Result<Arc<Artifact>> {
     let plan = Plan::make(Verb::Deploy, config, &Flags::default());
-    run::build_and_package(config, &plan, events).await
+    run::build_and_package(config, &plan, None, events).await
+}
+
+/// Packages what an earlier build left.
+pub async fn package(config: &Config, events: &Events) -> Result<Arc<Artifact>> {
+    let plan = Plan::make(Verb::Deploy, config, &Flags { skip_build: true, ..Flags::default() });
+    run::build_and_package(config, &plan, None, events).await
 }
 
 /// What would stop a run on a host, as far as its facts alone tell.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use sha2::{Digest, Sha256};
 
 use super::parcel::Parcel;
 use super::run::{Run, random};
@@ -34,9 +35,9 @@ impl Release {
     }
 }
 
-/// Makes the new release: its id, its record, its parcel.
-pub(super) fn new_release(run: &mut Run) -> Result<()> {
-    let artifact = run.artifact.clone().expect("package comes before preflight in every deploy");
+/// The record of the release that this run would make now.
+pub(super) fn record(run: &Run) -> Record {
+    let artifact = run.artifact.as_ref().expect("package comes before preflight in every deploy");
     let config = &run.request.config;
     let now = Utc::now();
     let newest = run.hosts.iter().filter_map(|host| host.facts.newest()).max();
@@ -48,8 +49,8 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         pm2.script = pm2.script.take().or_else(|| artifact.script.clone());
         pm2.preset_env = artifact.env.clone();
     }
-    let record = Record {
-        id: id.clone(),
+    Record {
+        id,
         at: now,
         who: run.origin.who.clone(),
         commit: run.origin.commit.clone(),
@@ -59,8 +60,9 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         bytes: artifact.bytes(),
         app_dir: artifact.app_dir.clone(),
         shared: config.shared.clone(),
-        service: service.clone(),
+        service,
         health: config.health.clone(),
+        config: Some(shape(config)),
         mutable: [artifact.mutable.clone(), mutable_globs(&artifact.app_dir, &config.release.mutable)].concat(),
         node: None,
         bound: run.asks.as_ref().and_then(|asks| asks.natives.bound().map(str::to_owned)),
@@ -68,7 +70,21 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         previous: String::new(),
         state: State::Unproven,
         why: String::new(),
-    };
+    }
+}
+
+/// What shapes a deploy and stands in no field of a record, as one hash: who may read the release, and the hooks.
+fn shape(config: &Config) -> String {
+    let text = format!("{:?} {:?}", config.release.access, config.hooks);
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes the new release: its id, its record, its parcel.
+pub(super) fn new_release(run: &mut Run) -> Result<()> {
+    let record = record(run);
+    let artifact = run.artifact.clone().expect("package comes before preflight in every deploy");
+    let config = &run.request.config;
+    let id = record.id.clone();
     let marker = serde_json::json!({ "id": id, "commit": run.origin.commit, "artifact": artifact.hash }).to_string();
     let mtime = u64::try_from(id.time().timestamp()).unwrap_or_default();
     run.parcel = Some(Arc::new(Parcel::new(
@@ -78,6 +94,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         config.release.access.modes(),
         mtime,
     )));
+    let service = record.service;
     let settings = service::settings(&service, &config.health, &artifact.app_dir, false);
     let mutable = record.mutable;
     let commit = run.origin.commit.clone();

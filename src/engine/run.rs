@@ -16,8 +16,9 @@ use super::release::{self, Release};
 use super::scripts::Home;
 use super::suits::Asks;
 use super::target::{self, Wanted};
+use super::unchanged::{self, Verdict};
 use super::{findings, steps, takeback};
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Kept};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events, StepOutcome};
@@ -35,6 +36,10 @@ pub struct Request {
     pub wanted: Option<Wanted>,
     /// Good releases to keep.
     pub keep: usize,
+    /// `--artifact`: what is shipped instead of a build's result.
+    pub kept: Option<Kept>,
+    /// `--if-changed`: nothing is done where what is live is equal.
+    pub if_changed: bool,
     /// `rollback --hold`: deploys are held from the commit on.
     pub hold: bool,
     /// Whether ssh may ask.
@@ -47,7 +52,18 @@ impl Request {
     /// One that nothing more was asked of than its plan.
     pub fn new(config: Config, plan: Plan, terminal: bool) -> Request {
         let keep = config.release.keep;
-        Request { config, plan, wait: None, wanted: None, keep, hold: false, terminal, allow_mismatch: false }
+        Request {
+            config,
+            plan,
+            wait: None,
+            wanted: None,
+            keep,
+            kept: None,
+            if_changed: false,
+            hold: false,
+            terminal,
+            allow_mismatch: false,
+        }
     }
 }
 
@@ -62,6 +78,8 @@ pub(super) struct Run {
     pub(super) parcel: Option<Arc<Parcel>>,
     pub(super) release: Option<Release>,
     pub(super) hosts: Vec<HostRun>,
+    /// With `--if-changed`: that there is nothing to do, and what is live.
+    pub(super) unchanged: Option<String>,
     /// The hooks that ran before the switch.
     pub(super) ran: Vec<steps::Ran>,
 }
@@ -76,7 +94,10 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
         stage: stage.clone(),
         hosts: config.hosts.iter().map(|host| host.name.clone()).collect(),
     });
-    let origin = Origin::find(&config.build.root).await;
+    let mut origin = Origin::find(&config.build.root).await;
+    if let Some(kept) = &request.kept {
+        (origin.commit, origin.branch) = (kept.head().commit.clone(), kept.head().branch.clone());
+    }
     let hosts = config
         .hosts
         .iter()
@@ -101,6 +122,7 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
         parcel: None,
         release: None,
         hosts,
+        unchanged: None,
         ran: Vec::new(),
     };
     let failure = run.forward().await.err();
@@ -113,6 +135,9 @@ pub async fn run(request: Request, events: &Events, cancel: Cancel) -> Outcome {
     let endings = takeback::conclude(&mut run, failure.as_ref()).await;
     let release = run.release.as_ref().map(|release| release.id.to_string());
     let mut outcome = judge(verb, &stage, &path, release, endings, failure);
+    if let (0, Some(unchanged)) = (outcome.code, &run.unchanged) {
+        outcome.state = format!("nothing to do: {unchanged}");
+    }
     if !matches!(outcome.code, 0 | 6) {
         outcome.state.push_str(&steps::tell_hooks(&run.ran, &run.hosts));
     }
@@ -179,7 +204,17 @@ impl Run {
     async fn step(&mut self, step: Step) -> Result<()> {
         let skip = self.request.plan.skipped(step).map(str::to_owned);
         match step {
-            Step::Connect => steps::connect(self).await,
+            Step::Connect => {
+                steps::connect(self).await?;
+                self.look_for_change();
+                Ok(())
+            }
+            Step::BeforeSwitch | Step::AfterSwitch if self.unchanged.is_some() => {
+                told(&self.events, step, &skip, async { Ok(String::new()) }).await
+            }
+            Step::Receive | Step::Activate | Step::Verify | Step::Commit if self.unchanged.is_some() => {
+                self.each(step, skip, async |_, _| Ok(String::new())).await
+            }
             Step::Build | Step::Package => Ok(()),
             Step::Activate => self.activate_and_verify().await,
             // Done with `activate`, batch by batch.
@@ -194,7 +229,7 @@ impl Run {
             }
             Step::Preflight => {
                 steps::preflight(self).await?;
-                self.prepare_release()
+                if self.unchanged.is_some() { Ok(()) } else { self.prepare_release() }
             }
             Step::Receive => steps::receive(self).await,
             Step::BeforeSwitch => steps::before_switch(self).await,
@@ -261,6 +296,27 @@ impl Run {
         results.into_iter().collect()
     }
 
+    /// With `--if-changed`, once the artifact and what is live are known: whether there is anything to do.
+    fn look_for_change(&mut self) {
+        if !self.request.if_changed {
+            return;
+        }
+        let new = release::record(self);
+        let hosts: Vec<_> = self
+            .hosts
+            .iter()
+            .map(|host| (host.host.name.as_str(), &host.facts, takeback::ill_before(&host.facts)))
+            .collect();
+        match unchanged::verdict(&new, &hosts) {
+            Verdict::Equal(live) => {
+                self.request.plan.stop(&format!("nothing to do: {live}"));
+                self.unchanged = Some(live);
+            }
+            Verdict::Unwell(why) => self.events.warn(format!("{why}: it is deployed all the same")),
+            Verdict::Differs => {}
+        }
+    }
+
     /// After preflight the release of this run is decided.
     fn prepare_release(&mut self) -> Result<()> {
         match self.request.plan.verb {
@@ -294,7 +350,15 @@ impl Run {
 }
 
 /// The build and what is made of it, told as two steps.
-pub(super) async fn build_and_package(config: &Config, plan: &Plan, events: &Events) -> Result<Arc<Artifact>> {
+pub(super) async fn build_and_package(
+    config: &Config,
+    plan: &Plan,
+    kept: Option<&Kept>,
+    events: &Events,
+) -> Result<Arc<Artifact>> {
+    if let Some(kept) = kept {
+        return from_file(config, plan, kept, events).await;
+    }
     let build = &config.build;
     let skip = plan.skipped(Step::Build).map(str::to_owned);
     told(events, Step::Build, &skip, async {
@@ -317,6 +381,22 @@ pub(super) async fn build_and_package(config: &Config, plan: &Plan, events: &Eve
     })
     .await?;
     Ok(made.expect("set where packaging succeeded"))
+}
+
+/// An artifact that was built before; both steps are told to be skipped, and the second to fail where the file is no good.
+async fn from_file(config: &Config, plan: &Plan, kept: &Kept, events: &Events) -> Result<Arc<Artifact>> {
+    let skip = |step| plan.skipped(step).map(str::to_owned);
+    told(events, Step::Build, &skip(Step::Build), async { Ok(String::new()) }).await?;
+    let (kept, config) = (kept.clone(), config.clone());
+    let read = tokio::task::spawn_blocking(move || kept.read(&config, true)).await;
+    let read = read.expect("reading does not panic and is never aborted");
+    let (artifact, failure) = match read {
+        Ok(artifact) => (Some(artifact), None),
+        Err(error) => (None, Some(error)),
+    };
+    let skip = if failure.is_none() { skip(Step::Package) } else { None };
+    told(events, Step::Package, &skip, async { failure.map_or(Ok(String::new()), Err) }).await?;
+    Ok(Arc::new(artifact.expect("there is one where nothing failed")))
 }
 
 /// What a step on a host may know of the run.

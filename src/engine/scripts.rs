@@ -130,16 +130,16 @@ impl Home {
             .var("ENV_FILE", line.env_file.map(shared_path).unwrap_or_default())
     }
 
-    /// Looking without touching; with `drift` also at what of the live release is not as released.
-    pub fn look(&self, config: &Config, keep: Option<usize>, drift: bool) -> Script {
+    /// Looking without touching, and reading more than names.
+    pub fn look(&self, config: &Config, keep: Option<usize>, reading: Reading) -> Script {
         let words = service::words(&config.service);
         let mut parts = vec![remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words];
-        if drift {
+        if reading != Reading::Nothing {
             parts.extend([remote::VERIFY, remote::HELD]);
         }
         parts.push(remote::LOOK);
         self.script("look", &parts)
-            .var("DRIFT", if drift { "yes" } else { "" })
+            .var("READ", reading.word())
             .var(
                 "SHARED_FILES",
                 config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
@@ -165,13 +165,34 @@ impl Home {
         .var("NAMES", service::names(&config.service))
         // What a deploy that lacks space removes first: the new release counts as one of those that are kept.
         .var("KEEP", config.release.keep.saturating_sub(1).max(1).to_string())
-        .var("DRIFT", "")
+        .var("READ", "")
         .var("SURVEY", "yes")
     }
 
     /// Taking a lock away from `owner` (its token); empty: only tells who has it.
     pub fn unlock(&self, owner: &str) -> Script {
         self.script("unlock", &[remote::LOCK, remote::UNLOCK]).var("OWNER", owner)
+    }
+}
+
+/// What a look reads of a release beside its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing.
+    Nothing,
+    /// What of the live one is not as released, for people.
+    Drift,
+    /// What a new one could be made of.
+    Held,
+}
+
+impl Reading {
+    fn word(self) -> &'static str {
+        match self {
+            Reading::Nothing => "",
+            Reading::Drift => "drift",
+            Reading::Held => "held",
+        }
     }
 }
 
@@ -350,7 +371,7 @@ b",
                 }),
                 home.hold(Some("it's")),
                 home.mark(&id, State::Failed, "it's $(x)"),
-                home.look(&config, Some(3), true),
+                home.look(&config, Some(3), Reading::Held),
                 home.survey(&config),
                 home.unlock(""),
                 home.hook(&Line {

@@ -157,7 +157,7 @@ fn heard(host: &HostRun) -> bool {
 }
 
 /// What was wrong with the live release before this run, by the baseline.
-fn ill_before(facts: &Facts) -> Option<String> {
+pub(super) fn ill_before(facts: &Facts) -> Option<String> {
     let service = facts.value("service").unwrap_or_default();
     let health = facts.value("health").filter(|health| !matches!(*health, "ok" | "none"));
     if service.starts_with("absent") {

@@ -11,6 +11,10 @@ use crate::text::{count, duration, list};
 pub struct Flags {
     /// `--skip-build`
     pub skip_build: bool,
+    /// `--artifact`: the file, for people.
+    pub artifact: Option<String>,
+    /// `--if-changed`
+    pub if_changed: bool,
     /// `--no-boot-test`
     pub no_boot_test: bool,
     /// `--keep`
@@ -68,6 +72,10 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
         Step::Connect => {
             format!("take the lock of {}, put right what an earlier run left, learn the facts", config.path)
         }
+        Step::Build | Step::Package if flags.artifact.is_some() => {
+            skip = flags.artifact.as_ref().map(|file| format!("from {file}"));
+            String::new()
+        }
         Step::Build => match &config.build.command {
             None => {
                 skip = Some("there is no build.command".into());
@@ -81,6 +89,9 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
         },
         Step::Package => "map, hash and check what is shipped".into(),
         Step::Preflight if verb == Verb::Rollback => "choose the release; is it complete, can it run here".into(),
+        Step::Preflight if flags.if_changed => "tools, space, machine, node, shared files, current, the service; \
+             what follows is skipped where artifact and config are those of the live release"
+            .into(),
         Step::Preflight => "tools, space, machine, node, shared files, current, the service".into(),
         Step::Receive => "the whole artifact into a stage, every file verified by SHA-256, then named".into(),
         Step::Check => "every file against its manifest, every link".into(),

@@ -63,6 +63,14 @@ impl Plan {
         self.steps.iter().find(|planned| planned.step == step)?.skip.as_deref()
     }
 
+    /// Leaves out what comes after preflight, but for the goodbye.
+    pub fn stop(&mut self, why: &str) {
+        let after = self.steps.iter_mut().skip_while(|planned| planned.step != Step::Preflight).skip(1);
+        for planned in after.filter(|planned| planned.step != Step::End) {
+            planned.skip = Some(why.to_owned());
+        }
+    }
+
     /// Whether a step belongs to this plan.
     pub fn has(&self, step: Step) -> bool {
         self.steps.iter().any(|planned| planned.step == step)

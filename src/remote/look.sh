@@ -1,8 +1,9 @@
 # What is here, for `status`, `releases` and dry runs: facts, records, the lock, a leftover, what runs; with KEEP also
-# what a cleanup would remove (`@removed`); with DRIFT what of the live release is not as released. Writes nothing.
+# what a cleanup would remove (`@removed`); with READ=drift what of the live release is not as released, with READ=held what a
+# new one could be made of. Writes nothing.
 # With SURVEY also what only `check` asks.
-# Needs lib.sh lock.sh home.sh facts.sh prune.sh or survey.sh, and a service's functions, for DRIFT verify.sh and held.sh;
-# BASE TOKEN SHARED_FILES PROGRAM NAMES KEEP DRIFT SURVEY.
+# Needs lib.sh lock.sh home.sh facts.sh prune.sh or survey.sh, and a service's functions, for READ verify.sh and held.sh;
+# BASE TOKEN SHARED_FILES PROGRAM NAMES KEEP READ SURVEY.
 # shellcheck shell=sh disable=SC2034,SC2154
 
 set -u
@@ -40,9 +41,12 @@ if [ -n "$KEEP" ]; then
   DRY_RUN=yes
   { remove_old; } 8>&1 | while read -r _ id; do say "removed $id"; done
 fi
-if [ -n "$DRIFT" ]; then
+if [ -n "$READ" ]; then
   link_name current
   OLD=$LINK
-  held_drift
+  case $READ in
+    drift) held_drift ;;
+    held) held 8>&3 ;;
+  esac
 fi
 say "done 0"

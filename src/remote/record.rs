@@ -40,6 +40,9 @@ pub struct Record {
     pub service: Service,
     /// What its health was.
     pub health: Health,
+    /// SHA-256 over what else of the config shapes a deploy; none: an older shipit wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// The host's node when it was received (`v20.20.2`), written there; none: unknown, or no node is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod action;
+mod artifact;
 mod astro;
 mod bad;
 mod bench_itself;
@@ -20,6 +21,7 @@ mod killed;
 mod late;
 mod lock;
 mod logins;
+mod memory;
 mod migrate;
 mod mistakes;
 mod next;

@@ -36,7 +36,7 @@ pub(in crate::engine) async fn connect(run: &mut Run) -> Result<()> {
         tokio::select! {
             biased;
             _ = failure.wait_for(|failed| *failed) => Ok(None),
-            made = build_and_package(&request.config, &request.plan, &run.events) => made.map(Some),
+            made = build_and_package(&request.config, &request.plan, request.kept.as_ref(), &run.events) => made.map(Some),
         }
     };
     let hosts = async {

@@ -21,6 +21,8 @@ use crate::text::count;
 pub(in crate::engine) async fn preflight(run: &mut Run) -> Result<()> {
     let needs =
         run.artifact.as_ref().map(|artifact| Needs { bytes: artifact.bytes(), entries: artifact.entries.len() as u64 });
+    // Where nothing is sent nothing has to make room.
+    let needs = needs.filter(|_| run.unchanged.is_none());
     if run.request.plan.verb == Verb::Rollback {
         // What is shared into an earlier release is that release's own list; `check` follows its links.
         run.hosts.iter_mut().for_each(|host| host.facts.missing.clear());
@@ -73,7 +75,10 @@ async fn make_room(host: &mut HostRun) -> Result<usize> {
 /// What the artifact asks of a machine; nothing where there is none.
 async fn asks(run: &Run) -> Result<Asks> {
     let Some(artifact) = run.artifact.clone() else { return Ok(Asks::default()) };
-    let pinned = pinned(&run.request.config.build.root);
+    let pinned = match &run.request.kept {
+        Some(kept) => kept.head().pinned(),
+        None => pinned(&run.request.config.build.root),
+    };
     let read =
         move |artifact: Arc<_>| Ok(Asks { natives: Natives::find(&artifact)?, engines: engines(&artifact), pinned });
     tokio::task::spawn_blocking(move || read(artifact))

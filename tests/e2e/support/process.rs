@@ -68,6 +68,11 @@ pub(crate) fn command_line(pid: u32) -> String {
     String::from_utf8_lossy(&raw).replace('\0', " ")
 }
 
+/// The most memory that a process has had so far, in KB; none when it is gone.
+pub(crate) fn most_memory(pid: u32) -> Option<u64> {
+    status_field(pid, "VmHWM:")?.trim_end_matches(" kB").parse().ok()
+}
+
 fn status_field(pid: u32, name: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())

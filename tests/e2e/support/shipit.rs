@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::process::{Signal, signal};
+use super::process::{Signal, most_memory, signal};
 
 /// No single run of a test takes longer; one that does hangs. A host that is never heard again is asked for minutes.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -191,6 +191,16 @@ impl Running {
     pub(crate) fn kill(mut self) -> Output {
         let _ = self.child.kill();
         self.finish()
+    }
+
+    /// Waits for its end, and tells the most memory that it had, in KB: the system counts it, it is only asked for.
+    pub(crate) fn weigh(mut self) -> (Output, u64) {
+        let mut most = 0;
+        while !self.is_over() {
+            most = most_memory(self.child.id()).unwrap_or(most);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        (self.finish(), most)
     }
 
     /// Waits for its end.
