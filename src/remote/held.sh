@@ -1,5 +1,5 @@
 # What a new release can be made of: tells, as `@held TEXT` lines (gzip, base64), the manifest of the live release, `b PATH`
-# for each of its files that is not as released, `h SHA256 PATH` for each file in incoming/, then `e`; and `@told`. Only a
+# for each of its files that is not as released, `h SHA256 PATH` for each file in incoming/, then `e`. Only a
 # hint: whatever is made of it is verified as a whole. Only reads. Defines functions; needs lib.sh, verify.sh; T OLD, fd 8.
 # shellcheck shell=sh disable=SC2016,SC2154
 
@@ -39,5 +39,4 @@ held() {
       length(text) > 3000 { print "@held " text; fflush(); text = "" }
       END { print "@held " text }' >&8
   fi
-  printf '@told\n' >&8
 }

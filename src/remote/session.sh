@@ -92,12 +92,17 @@ fi
 home_current || finish refused
 OLD=
 if [ -L current ]; then
-  OLD=$(link_name current)
-  ln -s "$(readlink current)" "$T/old"
-  ln -s "$(readlink current)" "$T/back/current"
+  text=$(readlink current)
+  OLD=${text##*/}
+  # Without these the way back would be that of a first deploy: no `current` at all.
+  if ! { [ -n "$OLD" ] && ln -s "$text" "$T/old" && ln -s "$text" "$T/back/current"; }; then
+    refuse "what is live can't be noted in $BASE/.shipit" "look at the free space: df -h, df -i"
+    finish refused
+  fi
 fi
 # Beside all that follows, up to the answer to it and the client's own build.
-if [ -n "$REUSE" ]; then ( exec 4>&- 5<&-; setsid sh "$T/driver.sh" held </dev/null >&3 2>&7 3>&- 7>&- ) & fi
+# That it is over is said by who outlives it: the client waits for that.
+if [ -n "$REUSE" ]; then ( exec 4>&- 5<&-; setsid sh "$T/driver.sh" held </dev/null >&3 2>&7 3>&- 7>&-; say told ) & fi
 facts
 facts_current
 facts_releases

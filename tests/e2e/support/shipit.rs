@@ -180,6 +180,11 @@ impl Running {
         assert!(signal(self.child.id(), which), "it was over before {which:?} reached it:\n{}", self.so_far());
     }
 
+    /// Sends it a signal; fine if it was over already.
+    pub(crate) fn try_signal(&self, which: Signal) {
+        signal(self.child.id(), which);
+    }
+
     /// Ends it as `kill -9` does, and gives what it had said by then; fine if it was over already.
     pub(crate) fn kill(mut self) -> Output {
         let _ = self.child.kill();
