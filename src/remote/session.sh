@@ -72,14 +72,23 @@ recover() {
   if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash/* ) & fi
 }
 
+# Whether a journal of this run is left.
+unfinished() {
+  for j in pending committed; do
+    text=$(readlink ".shipit/$j" 2>/dev/null) || continue
+    [ "${text%% *}" != "$TOKEN" ] || return 0
+  done
+  return 1
+}
+
 # --- the end: groups first, then the lock -------------------------------------------------------------------------
 
 finish() {
   [ -z "$READER" ] || kill "$READER" "$TICKER" 2>/dev/null
   # While something of ours may still work here, nobody else may.
   end_groups "$T" || { say "warn what this run started can't be ended; the lock stays"; bye "$1"; }
-  # The notes of a switch that could not be put back stay: whoever comes next needs them.
-  [ "$STATE" = stuck ] || { ended "$T"; keep_incoming "$T"; keep_undone "$T"; clear_notes "$T"; }
+  # The notes of a switch that could not be put back, or not be recorded, stay: whoever comes next needs them.
+  [ "$STATE" = stuck ] || unfinished || { ended "$T"; keep_incoming "$T"; keep_undone "$T"; clear_notes "$T"; }
   lock_free
   bye "$1"
 }

@@ -1,7 +1,8 @@
 //! One case's own project, home on the host, way to it, and place to stop at.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,8 +11,10 @@ use std::time::Duration;
 use crate::ground::{Ground, Made, copy_home};
 use crate::matrix::{Fault, Place, Service, Verb, Way, places};
 use crate::spot::Spot;
+use crate::support::account::Account;
 use crate::support::apps::App;
 use crate::support::config::Config;
+use crate::support::ports;
 use crate::support::process::{self, Signal, eventually};
 use crate::support::proxy::Proxy;
 use crate::support::shipit::{Output, Running, Shipit};
@@ -29,6 +32,8 @@ pub(crate) struct Bench {
     pub(crate) disk: Option<Disk>,
     pub(crate) port: u16,
     pub(crate) service: Service,
+    owner: Account,
+    way: Way,
 }
 
 impl Bench {
@@ -36,20 +41,23 @@ impl Bench {
     pub(crate) fn new(ground: &Ground, number: usize, service: Service, way: Way, place: Place, fault: Fault) -> Bench {
         let dir = ground.case(number);
         let key = dir.file_name().unwrap().to_str().unwrap().to_owned();
-        let owner = ground.owner(way);
+        let (uid, gid) = ground.owner(way);
         let home = dir.join("srv");
         fs::create_dir(&home).unwrap();
         let disk = (fault == Fault::DiskFull).then(|| Disk::mount(&home));
-        chown(&home, Some(owner.0), Some(owner.1)).unwrap();
+        chown(&home, Some(uid), Some(gid)).unwrap();
         let run = dir.join("run");
         for path in [dir.join("project"), dir.join("other"), dir.join("home"), run.clone()] {
             fs::create_dir(path).unwrap();
         }
         fs::set_permissions(&run, fs::Permissions::from_mode(0o700)).unwrap();
-        let spot = Spot::new(&dir.join("spot"), owner, place, fault, &ground.looks, &key);
+        let spot = Spot::new(&dir.join("spot"), (uid, gid), place, fault, &ground.looks, &key);
         let proxied = way == Way::Ssh && matches!(fault, Fault::Cut | Fault::Silent);
         let proxy = proxied.then(|| Proxy::start(ground.sshd.port));
         let ssh_port = proxy.as_ref().map_or(ground.sshd.port, |proxy| proxy.port);
+        let fails = matches!(fault, Fault::Hangs | Fault::ToolFails);
+        // Short only where it is waited for: under load a host may not be heard for seconds.
+        let silence = if matches!(fault, Fault::Stopped | Fault::Silent) { "2s" } else { "15s" };
         let mut config = Config::files();
         let address = match way {
             Way::Ssh => format!("{}@127.0.0.1:{ssh_port}", ground.account.name),
@@ -60,17 +68,24 @@ impl Bench {
             .set("ssh.known_hosts", dir.join("known_hosts").display().to_string())
             .set("ssh.options", vec!["IdentitiesOnly=yes".to_owned(), "IdentityAgent=none".to_owned()])
             .set("ssh.path", vec![spot.tools.display().to_string()])
-            .set("rollout.silence", "2s")
+            .set("rollout.silence", silence)
             .set("health.url", ground.looks.url(&key))
             .set("health.from", "here")
             .set("health.assets", false)
-            .set("health.timeout", "1s")
+            .set("health.timeout", if fault == Fault::Hangs { "1s" } else { "1m" })
             .set("health.interval", "200ms")
-            .set("health.within", "2s")
+            .set("health.within", if fails { "8s" } else { "1m" })
             .set("health.soak", if place.name == "soak" { "2s" } else { "0s" })
             .set("release.keep", 1)
             .set("stages.production.hosts", vec![address])
             .set("stages.production.path", home.display().to_string());
+        let port = ports::free();
+        if service == Service::Command {
+            for line in ["start", "status", "revert", "stop"] {
+                config.set(&format!("service.command.{line}"), format!("sh service.sh {line}"));
+            }
+            config.set("service.command.port", i64::from(port)).set("health.path", "/health");
+        }
         if let crate::matrix::At::Line(line) = place.at {
             // Only a line that hangs is to meet its limit.
             let limit = if fault == Fault::Hangs { "2s" } else { "2m" };
@@ -80,7 +95,7 @@ impl Bench {
         let project = dir.join("project");
         let shipit = Shipit::new(&project, &dir.join("home")).env("XDG_RUNTIME_DIR", &run.display().to_string());
         let site = Site::new(&home, &home);
-        Bench { dir, site, shipit, project, config, spot, proxy, disk, port: 0, service }
+        Bench { dir, site, shipit, project, config, spot, proxy, disk, port, owner: ground.account.clone(), way, service }
     }
 
     /// Puts a copy of what was made into the home.
@@ -89,17 +104,58 @@ impl Bench {
             return;
         }
         copy_home(&made.dir.join("srv"), &self.site.dir);
-        // What was left unfinished names the place it lay in.
-        let (from, to) = (made.dir.display().to_string(), self.dir.display().to_string());
+        // What was left unfinished names the place it lay in, and what was released the port it was run on.
+        let shown = |dir: &Path| dir.display().to_string();
+        let names = [
+            (shown(&made.dir), shown(&self.dir)),
+            (format!("PORT='{}'", made.port), format!("PORT='{}'", self.port)),
+            (format!("\"port\":{}", made.port), format!("\"port\":{}", self.port)),
+        ];
         let state = fs::read_dir(self.site.dir.join(".shipit")).unwrap().map(|entry| entry.unwrap().path());
-        for notes in state.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("t.")) {
+        let notes = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("t.") || name == "records"
+        };
+        for notes in state.filter(notes) {
             for entry in fs::read_dir(notes).unwrap().map(|entry| entry.unwrap()) {
                 if entry.file_type().unwrap().is_file() {
                     let text = fs::read_to_string(entry.path()).unwrap();
-                    fs::write(entry.path(), text.replace(&from, &to)).unwrap();
+                    let text = names.iter().fold(text, |text, (from, to)| text.replace(from, to));
+                    fs::write(entry.path(), text).unwrap();
                 }
             }
         }
+        if self.service == Service::Command {
+            let _ = fs::remove_file(self.site.dir.join("shared/pid"));
+            let mut start = match self.way {
+                Way::Ssh => self.owner.command("sh"),
+                Way::Local => Command::new("sh"),
+            };
+            let live = fs::canonicalize(self.site.dir.join("current")).unwrap();
+            start.args(["-c", "cd \"$1\" && exec sh service.sh start", "start"]).arg(live);
+            assert!(start.env("PORT", self.port.to_string()).stdin(Stdio::null()).status().unwrap().success());
+            eventually("the service runs", Duration::from_secs(20), || self.serves().map(|_| ()));
+        }
+    }
+
+    /// The release that the service is, by its own word and by the kernel's; and its process.
+    pub(crate) fn serves(&self) -> Result<(String, u32), String> {
+        let [pid] = self.servers()[..] else { return Err(format!("servers: {:?}", self.servers())) };
+        let cwd = process::cwd(pid).ok_or("the server is gone")?;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).map_err(|error| error.to_string())?;
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+        let asked = stream.write_all(b"GET /health HTTP/1.0\r\n\r\n");
+        let mut answer = String::new();
+        asked.and_then(|()| stream.read_to_string(&mut answer)).map_err(|error| error.to_string())?;
+        let told = format!("\"cwd\":\"{}\"", cwd.display());
+        let ok = answer.contains("\"status\":\"ok\"") && answer.contains(&told);
+        let release = cwd.strip_prefix(self.site.dir.join("releases")).ok().and_then(Path::to_str);
+        release.filter(|_| ok).map(|id| (id.to_owned(), pid)).ok_or(format!("{cwd:?} answers {answer}"))
+    }
+
+    /// The app's processes.
+    pub(crate) fn servers(&self) -> Vec<u32> {
+        self.standing().into_iter().filter(|pid| is_server(*pid)).collect()
     }
 
     /// Writes config and app.
@@ -156,8 +212,12 @@ impl Bench {
         process::all().into_iter().filter(ours).collect()
     }
 
-    /// What runs in the home, shipit's and the app's; and what is wrong with that.
+    /// What works in the home beside the app.
     pub(crate) fn strangers(&self) -> Vec<u32> {
+        self.standing().into_iter().filter(|pid| !is_server(*pid)).collect()
+    }
+
+    fn standing(&self) -> Vec<u32> {
         let here = |pid: &u32| process::cwd(*pid).is_some_and(|cwd| cwd.starts_with(&self.site.dir));
         process::all().into_iter().filter(|pid| here(pid) && process::alive(*pid)).collect()
     }
@@ -173,10 +233,14 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        for pid in self.masters().into_iter().chain(self.strangers()) {
+        for pid in self.masters().into_iter().chain(self.standing()) {
             process::signal(pid, Signal::Kill);
         }
     }
+}
+
+fn is_server(pid: u32) -> bool {
+    process::command_line(pid).starts_with("node server.js")
 }
 
 fn set_line(config: &mut Config, line: &str, run: &str, limit: &str) {
@@ -198,10 +262,27 @@ fn write_project(project: &Path, config: &Config, version: &str, service: Servic
     config.write(&project.join("deploy.toml"));
     let app = match service {
         Service::None => App::site(version),
-        Service::Command => App::server(version),
+        Service::Command => App::server(version).file("service.sh", SERVICE),
     };
     app.write(&project.join("dist"));
 }
+
+/// A service's own lines: one server, known by a file that outlives releases.
+const SERVICE: &str = r#"# Starts, stops and looks at the server. Run in the release's directory.
+pid=$(cat ../../shared/pid 2>/dev/null)
+# A number that was given out again is nobody of ours.
+case $(readlink "/proc/${pid:-none}/cwd") in */srv/releases/*) ;; *) pid= ;; esac
+case $1 in
+  status) [ -n "$pid" ]; exit ;;
+esac
+if [ -n "$pid" ]; then
+  kill -9 "$pid"
+  while [ -e "/proc/$pid/cwd" ]; do sleep 0.02; done
+fi
+[ "$1" != stop ] || exit 0
+setsid node server.js >/dev/null 2>&1 </dev/null &
+echo $! >../../shared/pid
+"#;
 
 /// Ends a whole process group.
 pub(crate) fn kill_group(group: u32) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bench::{Bench, make};
 use crate::ground::Ground;
-use crate::judge::{Before, judge};
+use crate::judge::{Before, judge, serves};
 use crate::matrix::{At, Case, Fault, Owner, Phase, Verb};
 use crate::spot::Reached;
 use crate::support::process::{Signal, eventually, signal};
@@ -19,7 +19,7 @@ pub(crate) fn play(ground: &Ground, number: usize, case: &Case) -> Result<(), St
     });
     let mut bench = Bench::new(ground, number, case.service, case.way, case.place, case.fault);
     bench.begin_with(&made);
-    let mut before = Before { live: made.live.clone(), left: made.left.clone(), link: bench.link() };
+    let mut before = Before { live: made.live.clone(), left: made.left.clone(), link: bench.link(), servers: bench.servers() };
     bench.write("new");
     let verb = match case.verb {
         Verb::First | Verb::Deploy => "deploy",
@@ -54,7 +54,8 @@ fn start_number(case: &Case) -> usize {
 /// Does the fault, lets the run go on, and waits for its end.
 fn strike(bench: &mut Bench, case: &Case, run: Running, reached: Reached, before: &mut Before) -> Output {
     match case.fault {
-        Fault::ScriptFails | Fault::ToolFails | Fault::Prints => {}
+        // Done where the place is.
+        Fault::ScriptFails | Fault::ToolFails | Fault::Prints => return run.finish(),
         Fault::Hangs => return hang(bench, case, run),
         Fault::ScriptKilled => {
             // A line of the build has a leader beside it, which is none of the user's.
@@ -102,12 +103,14 @@ fn strike(bench: &mut Bench, case: &Case, run: Running, reached: Reached, before
             masters.into_iter().for_each(|pid| assert!(signal(pid, Signal::Kill)));
         }
         Fault::Second => {
-            let locked = bench.lock().is_some();
+            // Before the lock is taken it is free, or that of an earlier run which is dead.
+            let locked = case.place.name != "lock" || case.place.step == "end";
             let second = bench.other("second");
             let right = if locked { 3 } else { 0 };
             let second = second.expect(right);
             if right == 0 {
-                *before = Before { live: Some(second.release()), left: None, link: bench.link() };
+                let live = Some(second.release());
+                *before = Before { left: live.clone(), live, link: bench.link(), servers: bench.servers() };
             }
         }
     }
@@ -149,7 +152,9 @@ fn follow(bench: &Bench, _case: &Case, _live: Live) -> Result<(), String> {
     if output.code != Some(0) {
         return Err(format!("exit code {:?}\n{output}", output.code));
     }
-    bench.site.settles_to(&Live::New(output.release()), Duration::from_secs(5));
+    let live = Live::New(output.release());
+    bench.site.settles_to(&live, Duration::from_secs(5));
+    serves(bench, &live)?;
     bench.quiet();
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
-use crate::matrix::{At, Case, Fault, Owner, Phase, Verb};
+use crate::matrix::{At, Case, Fault, Owner, Phase, Service, Verb};
 use crate::support::process;
 use crate::support::shipit::Output;
 use crate::support::site::Live;
@@ -17,8 +17,9 @@ pub(crate) struct Before {
     pub(crate) live: Option<String>,
     /// What an unfinished switch of an earlier run had made live.
     pub(crate) left: Option<String>,
-    /// The link itself.
+    /// The link itself, and the process that serves.
     pub(crate) link: Option<u64>,
+    pub(crate) servers: Vec<u32>,
 }
 
 /// How long the host may take to put itself right once nobody is left to tell it: `rollout.silence`, a hook that is
@@ -94,8 +95,11 @@ pub(crate) fn judge(bench: &Bench, case: &Case, before: &Before, output: &Output
     if told && !right.iter().any(|live| live.id() == bench.site.current().as_deref()) {
         return Err(format!("current is {:?}, where it says {right:?}", bench.site.current()));
     }
-    if matches!(output.code, Some(1..=3)) && case.fault != Fault::Second && bench.link() != before.link {
-        return Err(format!("exit code {:?} says that nothing was touched, and the link is another one", output.code));
+    if matches!(output.code, Some(1..=3)) && case.place.phase != Phase::Recovering {
+        let (link, servers) = (bench.link(), bench.servers());
+        if (link, &servers) != (before.link, &before.servers) {
+            return Err(format!("code {:?}, nothing was touched: {before:?}, now {link:?} {servers:?}", output.code));
+        }
     }
     last_line(output, &right)?;
     settles(bench, case, &right)
@@ -139,16 +143,33 @@ fn settles(bench: &Bench, case: &Case, right: &[Live]) -> Result<Live, String> {
         let found = right.iter().find(|live| live.id() == bench.site.current().as_deref());
         let whole = match found {
             None => Err(format!("current is {:?}, not one of {right:?}", bench.site.current())),
-            Some(live) => bench.site.check(live).and_then(|()| works(bench)).map(|()| live.clone()),
+            Some(live) => bench.site.check(live).and_then(|()| serves(bench, live)).and_then(|()| works(bench)).map(|()| live.clone()),
         };
         match whole {
             Ok(live) => return Ok(live),
-            Err(_) if next_contact(case) && found.is_some() && bench.lock().is_none_or(|_| idle(bench)) => {
+            Err(_) if next_contact(case) && found.is_some_and(|live| recovering(case) || serves(bench, live).is_ok()) && idle(bench) => {
                 return Ok(found.expect("just seen").clone());
             }
             Err(why) if Instant::now() > until => return Err(format!("{why}\n{}", listing(bench))),
             Err(_) => std::thread::sleep(Duration::from_millis(25)),
         }
+    }
+}
+
+fn recovering(case: &Case) -> bool {
+    case.place.phase == Phase::Recovering
+}
+
+/// The service is what is live, and nothing else of it runs.
+pub(crate) fn serves(bench: &Bench, live: &Live) -> Result<(), String> {
+    match (bench.service, live.id()) {
+        (Service::None, _) => Ok(()),
+        (Service::Command, None) if bench.servers().is_empty() => Ok(()),
+        (Service::Command, None) => Err(format!("it runs: {:?}", bench.servers())),
+        (Service::Command, Some(id)) => match bench.serves()? {
+            (release, _) if release == id => Ok(()),
+            (release, pid) => Err(format!("process {pid} runs {release}, not {id}")),
+        },
     }
 }
 

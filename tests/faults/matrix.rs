@@ -130,9 +130,9 @@ pub(crate) struct Case {
     pub(crate) fault: Fault,
 }
 
-const SERVICES: [Service; 1] = [Service::None];
-const WAYS: [Way; 1] = [Way::Ssh];
-const VERBS: [Verb; 1] = [Verb::Deploy];
+const SERVICES: [Service; 2] = [Service::None, Service::Command];
+const WAYS: [Way; 2] = [Way::Ssh, Way::Local];
+const VERBS: [Verb; 5] = [Verb::First, Verb::Deploy, Verb::Rollback, Verb::TakeBack, Verb::Finish];
 
 /// All of them.
 pub(crate) const FAULTS: [Fault; 16] = [
@@ -203,7 +203,7 @@ const SWITCH: Place = tool("activate", "switch", "mv", "*next/current .").phase(
 const START: Place = tool("activate", "start", "", "").at(At::Line("start")).phase(Phase::Switched);
 const LOOK: Place = tool("verify", "look", "", "").here(At::Look).phase(Phase::Switched);
 const SOAK: Place = tool("verify", "soak", "sleep", "2").phase(Phase::Switched);
-const STATUS: Place = tool("verify", "status", "", "").at(At::Line("status")).phase(Phase::Switched);
+const STATUS: Place = tool("activate", "status", "", "").at(At::Line("status")).phase(Phase::Switched);
 const COMMIT: Place = tool("commit", "rename", "mv", "*pending .shipit/committed").session().phase(Phase::Committing);
 const RECORD: Place = tool("commit", "record", "", "")
     .at(At::Tool("mv", "*.shipit/records/*", "[ -L .shipit/committed ]"))
@@ -228,9 +228,9 @@ pub(crate) fn places(service: Service, verb: Verb) -> Vec<Place> {
         Some(JOURNAL),
         Some(SWITCH),
         command(START),
+        command(STATUS),
         Some(LOOK),
         files(SOAK),
-        command(STATUS),
         Some(COMMIT),
         Some(RECORD),
         Some(AFTER),

@@ -86,9 +86,13 @@ impl Spot {
                 let mut rest: Vec<&str> = if then == Then::Break { ALL_TOOLS.to_vec() } else { Vec::new() };
                 rest.retain(|other| *other != tool);
                 write_tool(&tools, dir, tool, &real(tool), words, when, then);
-                rest.iter().for_each(|tool| write_tool(&tools, dir, tool, &real(tool), "", ":", then));
+                rest.iter().for_each(|tool| write_tool(&tools, dir, tool, &real(tool), "*", "false", then));
             }
-            At::Line(line) => write_tool(&tools, dir, &format!("line-{line}"), "true", "*", ":", then),
+            At::Line(line) => {
+                // The status line also looks at what is live before anything begins.
+                let when = if line == "status" { r#"[ "$SHIPIT_RELEASE" != "$SHIPIT_PREVIOUS" ]"# } else { ":" };
+                write_tool(&tools, dir, &format!("line-{line}"), "true", "*", when, then);
+            }
             At::Look | At::Event => {}
         }
         // Open at both ends: neither side ever waits for the other to open it.
@@ -169,12 +173,12 @@ fn real(tool: &str) -> String {
     found.unwrap_or_else(|| panic!("there is no {tool}")).display().to_string()
 }
 
-/// The script that stands before a tool. `words`: a pattern for its arguments; empty: none is the place.
+/// The script that stands before a tool. `words`: a pattern for its arguments.
 fn write_tool(tools: &Path, dir: &Path, tool: &str, real: &str, words: &str, when: &str, then: Then) {
     let text = SCRIPT
         .replace("DIR", &dir.display().to_string())
         .replace("REAL", real)
-        .replace("WORDS", &if words.is_empty() { "''".to_owned() } else { words.replace(' ', "\\ ") })
+        .replace("WORDS", &words.replace(' ', "\\ "))
         .replace("WHEN", when)
         .replace("THEN", then.word());
     let file = tools.join(tool);
