@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::ground::{Ground, Made, copy_home};
-use crate::matrix::{Fault, Place, Service, Verb, Way, places};
+use crate::matrix::{At, Fault, Place, Service, Verb, Way, places};
 use crate::spot::Spot;
 use crate::support::account::Account;
 use crate::support::apps::App;
@@ -34,6 +34,26 @@ pub(crate) struct Bench {
     pub(crate) service: Service,
     owner: Account,
     way: Way,
+    limits: Limits,
+    place: Place,
+}
+
+/// Seconds; as long as a machine under load may need, but where it is waited for that one is over.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    timeout: u64,
+    within: u64,
+    soak: u64,
+}
+
+impl Limits {
+    fn of(place: Place, fault: Fault) -> Limits {
+        Limits {
+            timeout: if fault == Fault::Hangs { 1 } else { 60 },
+            within: if matches!(fault, Fault::Hangs | Fault::ToolFails) { 8 } else { 60 },
+            soak: if place.name == "soak" { 2 } else { 0 },
+        }
+    }
 }
 
 impl Bench {
@@ -55,7 +75,7 @@ impl Bench {
         let proxied = way == Way::Ssh && matches!(fault, Fault::Cut | Fault::Silent);
         let proxy = proxied.then(|| Proxy::start(ground.sshd.port));
         let ssh_port = proxy.as_ref().map_or(ground.sshd.port, |proxy| proxy.port);
-        let fails = matches!(fault, Fault::Hangs | Fault::ToolFails);
+        let limits = Limits::of(place, fault);
         // Short only where it is waited for: under load a host may not be heard for seconds.
         let silence = if matches!(fault, Fault::Stopped | Fault::Silent) { "2s" } else { "15s" };
         let mut config = Config::files();
@@ -72,10 +92,10 @@ impl Bench {
             .set("health.url", ground.looks.url(&key))
             .set("health.from", "here")
             .set("health.assets", false)
-            .set("health.timeout", if fault == Fault::Hangs { "1s" } else { "1m" })
+            .set("health.timeout", format!("{}s", limits.timeout))
             .set("health.interval", "200ms")
-            .set("health.within", if fails { "8s" } else { "1m" })
-            .set("health.soak", if place.name == "soak" { "2s" } else { "0s" })
+            .set("health.within", format!("{}s", limits.within))
+            .set("health.soak", format!("{}s", limits.soak))
             .set("release.keep", 1)
             .set("stages.production.hosts", vec![address])
             .set("stages.production.path", home.display().to_string());
@@ -86,7 +106,7 @@ impl Bench {
             }
             config.set("service.command.port", i64::from(port)).set("health.path", "/health");
         }
-        if let crate::matrix::At::Line(line) = place.at {
+        if let At::Line(line) = place.at {
             // Only a line that hangs is to meet its limit.
             let limit = if fault == Fault::Hangs { "2s" } else { "2m" };
             set_line(&mut config, line, &spot.line(line), limit);
@@ -95,7 +115,22 @@ impl Bench {
         let project = dir.join("project");
         let shipit = Shipit::new(&project, &dir.join("home")).env("XDG_RUNTIME_DIR", &run.display().to_string());
         let site = Site::new(&home, &home);
-        Bench { dir, site, shipit, project, config, spot, proxy, disk, port, owner: ground.account.clone(), way, service }
+        Bench {
+            dir,
+            site,
+            shipit,
+            project,
+            config,
+            spot,
+            proxy,
+            disk,
+            port,
+            owner: ground.account.clone(),
+            way,
+            limits,
+            place,
+            service,
+        }
     }
 
     /// Puts a copy of what was made into the home.
@@ -106,11 +141,24 @@ impl Bench {
         copy_home(&made.dir.join("srv"), &self.site.dir);
         // What was left unfinished names the place it lay in, and what was released the port it was run on.
         let shown = |dir: &Path| dir.display().to_string();
-        let names = [
+        let key = self.dir.file_name().unwrap().to_str().unwrap();
+        let secs = |name: &str, secs: u64| format!("\"{name}\":{{\"nanos\":0,\"secs\":{secs}}}");
+        let mut names = vec![
             (shown(&made.dir), shown(&self.dir)),
             (format!("PORT='{}'", made.port), format!("PORT='{}'", self.port)),
+            (format!("PORT={}", made.port), format!("PORT={}", self.port)),
             (format!("\"port\":{}", made.port), format!("\"port\":{}", self.port)),
+            ("/always\"".to_owned(), format!("/{key}\"")),
         ];
+        // A release is run again as its own record says.
+        if let At::Line(line) = self.place.at {
+            let own = format!("sh service.sh {line}");
+            names.push((own.clone(), format!("{} && {own}", self.spot.line(line))));
+        }
+        let limits = self.limits;
+        names.push((secs("timeout", 60), secs("timeout", limits.timeout)));
+        names.push((secs("within", 60), secs("within", limits.within)));
+        names.push((secs("soak", 0), secs("soak", limits.soak)));
         let state = fs::read_dir(self.site.dir.join(".shipit")).unwrap().map(|entry| entry.unwrap().path());
         let notes = |path: &PathBuf| {
             let name = path.file_name().unwrap().to_string_lossy();

@@ -19,7 +19,8 @@ pub(crate) fn play(ground: &Ground, number: usize, case: &Case) -> Result<(), St
     });
     let mut bench = Bench::new(ground, number, case.service, case.way, case.place, case.fault);
     bench.begin_with(&made);
-    let mut before = Before { live: made.live.clone(), left: made.left.clone(), link: bench.link(), servers: bench.servers() };
+    let mut before =
+        Before { live: made.live.clone(), left: made.left.clone(), link: bench.link(), servers: bench.servers() };
     bench.write("new");
     let verb = match case.verb {
         Verb::First | Verb::Deploy => "deploy",
@@ -63,7 +64,9 @@ fn strike(bench: &mut Bench, case: &Case, run: Running, reached: Reached, before
             assert!(signal(script, Signal::Kill), "{reached:?}");
         }
         Fault::SessionKilled => {
-            let session = bench.session().unwrap_or(reached.group);
+            // A lock that lies there before the session's own is an earlier run's.
+            let own = case.place.owner == Owner::Session;
+            let session = if own { reached.group } else { bench.session().expect("a session holds the lock") };
             assert!(signal(session, Signal::Kill), "session {session}");
         }
         Fault::Killed => {

@@ -36,6 +36,12 @@ pub(crate) fn codes(case: &Case) -> &'static [Option<i32>] {
     }
     let hook = place.at == At::Line("after_switch");
     match (place.phase, fault) {
+        // It is asked again until it says yes, or its limit is over.
+        (Phase::Switched, Fault::ToolFails | Fault::ScriptFails | Fault::ScriptKilled | Fault::Hangs)
+            if !place.vital =>
+        {
+            &[Some(0), Some(4)]
+        }
         (_, Fault::Prints) | (_, Fault::Second) => DONE,
         (Phase::Recovering, Fault::Interrupted | Fault::Terminated | Fault::InterruptedTwice) => {
             &[Some(0), Some(130), Some(5)]
@@ -115,7 +121,8 @@ fn last_line(output: &Output, right: &[Live]) -> Result<(), String> {
     }
     let state = last.text("state");
     for live in right.iter().filter_map(Live::id) {
-        if matches!(code, 0 | 4 | 6) && right.len() == 1 && !state.contains(live) && !state.contains("left unfinished") {
+        if matches!(code, 0 | 4 | 6) && right.len() == 1 && !state.contains(live) && !state.contains("left unfinished")
+        {
             return Err(format!("the last line does not name {live}: {state}"));
         }
     }
@@ -128,8 +135,12 @@ fn last_line(output: &Output, right: &[Live]) -> Result<(), String> {
 /// Whether what is left needs the next contact: shipit told so, or nobody could clear it away.
 pub(crate) fn next_contact(case: &Case) -> bool {
     match case.fault {
+        // What could not be written down after the commit is the next run's to write.
+        Fault::ScriptFails | Fault::ToolFails | Fault::Hangs if case.place.name == "record" => true,
         // The session itself can't do anything any more.
-        Fault::ScriptFails | Fault::ToolFails => case.place.owner == Owner::Session || case.place.phase == Phase::Recovering,
+        Fault::ScriptFails | Fault::ToolFails => {
+            case.place.owner == Owner::Session || case.place.phase == Phase::Recovering
+        }
         Fault::SessionKilled | Fault::ScriptKilled => matches!(case.place.phase, Phase::After | Phase::Recovering),
         // Notes that the full disk did not take.
         Fault::DiskFull => true,
@@ -143,11 +154,20 @@ fn settles(bench: &Bench, case: &Case, right: &[Live]) -> Result<Live, String> {
         let found = right.iter().find(|live| live.id() == bench.site.current().as_deref());
         let whole = match found {
             None => Err(format!("current is {:?}, not one of {right:?}", bench.site.current())),
-            Some(live) => bench.site.check(live).and_then(|()| serves(bench, live)).and_then(|()| works(bench)).map(|()| live.clone()),
+            Some(live) => bench
+                .site
+                .check(live)
+                .and_then(|()| serves(bench, live))
+                .and_then(|()| works(bench))
+                .map(|()| live.clone()),
         };
         match whole {
             Ok(live) => return Ok(live),
-            Err(_) if next_contact(case) && found.is_some_and(|live| recovering(case) || serves(bench, live).is_ok()) && idle(bench) => {
+            Err(_)
+                if next_contact(case)
+                    && found.is_some_and(|live| recovering(case) || serves(bench, live).is_ok())
+                    && idle(bench) =>
+            {
                 return Ok(found.expect("just seen").clone());
             }
             Err(why) if Instant::now() > until => return Err(format!("{why}\n{}", listing(bench))),
@@ -185,8 +205,12 @@ fn works(bench: &Bench) -> Result<(), String> {
 
 /// The state directory, for a failing case.
 fn listing(bench: &Bench) -> String {
-    let shown = bench.site.listing().into_keys().filter(|path| !path.starts_with("releases") && path.components().count() < 5);
+    let shown =
+        bench.site.listing().into_keys().filter(|path| !path.starts_with("releases") && path.components().count() < 5);
     let lines: Vec<String> = shown.map(|path| path.display().to_string()).collect();
-    let locks = fs::read_dir(bench.site.dir.join(".shipit")).into_iter().flatten().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    let locks = fs::read_dir(bench.site.dir.join(".shipit"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     format!("{}\nlinks: {:?}", lines.join("\n"), locks.collect::<Vec<_>>())
 }

@@ -5,7 +5,8 @@
 //!   tests/run faults --full      every case
 //!   tests/run faults WORD...     the cases whose name has all the words
 //!
-//! `--list` names them, `--table` prints README's table, `--jobs N` runs so many at once.
+//! `--list` names them, `--table` prints README's table, `--jobs N` plays so many at once, `--sample N` only so many by
+//! chance; `--seed N` is that chance again.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -40,28 +41,55 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use ground::Ground;
-use matrix::{Case, cases};
+use matrix::{Case, cases, daily};
 
 fn main() -> ExitCode {
     let mut words = Vec::new();
     let mut jobs = 3;
-    let mut list = false;
+    let (mut list, mut full) = (false, false);
+    let mut sample = usize::MAX;
+    let mut seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--list" => list = true,
+            "--table" => {
+                print!("{}", matrix::table());
+                return ExitCode::SUCCESS;
+            }
             "--jobs" => jobs = args.next().and_then(|n| n.parse().ok()).expect("--jobs takes a number"),
-            "--full" => {}
+            "--sample" => sample = args.next().and_then(|n| n.parse().ok()).expect("--sample takes a number"),
+            "--seed" => seed = args.next().and_then(|n| n.parse().ok()).expect("--seed takes a number"),
+            "--full" => full = true,
             word => words.push(word.to_owned()),
         }
     }
-    let chosen: Vec<Case> = cases().into_iter().filter(|case| words.iter().all(|word| case.to_string().contains(word))).collect();
+    // Who names cases means all that have the name.
+    let all = if full || !words.is_empty() { cases() } else { daily() };
+    let mut chosen: Vec<Case> =
+        all.into_iter().filter(|case| words.iter().all(|word| case.to_string().contains(word))).collect();
+    if sample < chosen.len() {
+        println!("a sample of {sample} of {} cases, seed {seed}", chosen.len());
+        shuffle(&mut chosen, seed);
+        chosen.truncate(sample);
+    }
     if list {
         chosen.iter().for_each(|case| println!("{case}"));
         return ExitCode::SUCCESS;
     }
     let failed = play_all(&chosen, jobs);
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Any order does, as long as the seed gives it again.
+fn shuffle(cases: &mut [Case], seed: u64) {
+    let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for last in (1..cases.len()).rev() {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        cases.swap(last, (x % (last as u64 + 1)) as usize);
+    }
 }
 
 /// Plays the cases, so many at once; those that failed.

@@ -155,14 +155,7 @@ pub(crate) const FAULTS: [Fault; 16] = [
 ];
 
 const fn tool(step: &'static str, name: &'static str, tool: &'static str, words: &'static str) -> Place {
-    Place {
-        step,
-        name,
-        at: At::Tool(tool, words, ":"),
-        owner: Owner::Script,
-        phase: Phase::Before,
-        vital: true,
-    }
+    Place { step, name, at: At::Tool(tool, words, ":"), owner: Owner::Script, phase: Phase::Before, vital: true }
 }
 
 impl Place {
@@ -194,7 +187,8 @@ const BUILD: Place = tool("build", "line", "", "").here(At::Line("build"));
 const PACKAGE: Place = tool("package", "begin", "", "").here(At::Event);
 const PREFLIGHT: Place = tool("preflight", "begin", "", "").here(At::Event);
 const UNPACK: Place = tool("receive", "unpack", "tar", "*-xof*");
-const ARRIVED: Place = tool("receive", "verify", "", "").at(At::Tool("sha256sum", "*-c*", r#"[ "${PWD##*/}" = tree ]"#));
+const ARRIVED: Place =
+    tool("receive", "verify", "", "").at(At::Tool("sha256sum", "*-c*", r#"[ "${PWD##*/}" = tree ]"#));
 const NAME: Place = tool("receive", "name", "mv", "*stage/tree releases/*");
 const HOOK: Place = tool("before_switch", "line", "", "").at(At::Line("before_switch"));
 const CHECK: Place = tool("check", "verify", "sha256sum", "*-c*");
@@ -203,7 +197,7 @@ const SWITCH: Place = tool("activate", "switch", "mv", "*next/current .").phase(
 const START: Place = tool("activate", "start", "", "").at(At::Line("start")).phase(Phase::Switched);
 const LOOK: Place = tool("verify", "look", "", "").here(At::Look).phase(Phase::Switched);
 const SOAK: Place = tool("verify", "soak", "sleep", "2").phase(Phase::Switched);
-const STATUS: Place = tool("activate", "status", "", "").at(At::Line("status")).phase(Phase::Switched);
+const STATUS: Place = tool("activate", "status", "", "").at(At::Line("status")).phase(Phase::Switched).optional();
 const COMMIT: Place = tool("commit", "rename", "mv", "*pending .shipit/committed").session().phase(Phase::Committing);
 const RECORD: Place = tool("commit", "record", "", "")
     .at(At::Tool("mv", "*.shipit/records/*", "[ -L .shipit/committed ]"))
@@ -211,7 +205,8 @@ const RECORD: Place = tool("commit", "record", "", "")
     .optional();
 const AFTER: Place = tool("after_switch", "line", "", "").at(At::Line("after_switch")).phase(Phase::After);
 const PRUNE: Place = tool("prune", "trash", "mv", "*.shipit/trash/*").phase(Phase::After).optional();
-const CLEAR: Place = tool("end", "notes", "rm", "-rf .shipit/t.????????????????").session().phase(Phase::After).optional();
+const CLEAR: Place =
+    tool("end", "notes", "rm", "-rf .shipit/t.????????????????").session().phase(Phase::After).optional();
 const FREE: Place = tool("end", "lock", "ln", "-s free *").session().phase(Phase::After).optional();
 const BACK: Place = tool("connect", "switch back", "mv", "*back/current .").phase(Phase::Recovering);
 const JOURNAL_GONE: Place = tool("connect", "journal", "rm", "-f .shipit/pending").phase(Phase::Recovering);
@@ -287,6 +282,81 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     all
+}
+
+/// What CI runs: for each service, verb, step and fault one case, in turn of another place of the step and another way.
+pub(crate) fn daily() -> Vec<Case> {
+    let all = cases();
+    let group = |case: &Case| (case.service, verb(case), case.place.step, case.fault);
+    let mut groups: Vec<_> = all.iter().map(group).collect();
+    let mut seen = std::collections::HashSet::new();
+    groups.retain(|key| seen.insert(*key));
+    let one = |(number, key): (usize, &_)| {
+        let mut same: Vec<&Case> = all.iter().filter(|case| group(case) == *key).collect();
+        if same.iter().any(|case| !case.is_slow()) {
+            same.retain(|case| !case.is_slow());
+        }
+        *same[(number * 7 + key.3 as usize) % same.len()]
+    };
+    groups.iter().enumerate().map(one).collect()
+}
+
+/// The word on the command line, but that a first deploy is one of its own.
+fn verb(case: &Case) -> &'static str {
+    match case.verb {
+        Verb::Finish => Verb::TakeBack.word(),
+        other => other.word(),
+    }
+}
+
+/// What README shows between its marks: how many cases there are of each fault in each step.
+pub(crate) fn table() -> String {
+    let all = cases();
+    let mut steps = vec!["connect"];
+    for place in VERBS.into_iter().flat_map(|verb| places(Service::Command, verb)) {
+        if !steps.contains(&place.step) {
+            steps.push(place.step);
+        }
+    }
+    let order = |step: &&str| ORDER.iter().position(|known| known == step);
+    steps.sort_by_key(order);
+    let row = |first: &str, cells: Vec<String>| format!("| {first} | {} |\n", cells.join(" | "));
+    let mut text = row("", steps.iter().map(|step| format!("`{step}`")).collect());
+    text += &row("---", steps.iter().map(|_| "---:".to_owned()).collect());
+    for fault in FAULTS {
+        let count = |step: &&str| all.iter().filter(|case| case.fault == fault && case.place.step == *step).count();
+        let cells = steps.iter().map(count).map(|n| if n == 0 { String::new() } else { n.to_string() });
+        text += &row(fault.word(), cells.collect());
+    }
+    let (all, daily) = (all.len(), daily().len());
+    text + &format!(
+        "\n{all} cases, by `tests/run faults --full`; {daily} of them, one of each service, verb, step and fault, by `tests/run`.\n"
+    )
+}
+
+/// The steps as they follow each other.
+const ORDER: [&str; 14] = [
+    "connect",
+    "build",
+    "package",
+    "preflight",
+    "receive",
+    "check",
+    "before_switch",
+    "boot_test",
+    "activate",
+    "verify",
+    "commit",
+    "after_switch",
+    "prune",
+    "end",
+];
+
+impl Case {
+    /// Whether it waits out a limit of minutes that no config shortens.
+    fn is_slow(&self) -> bool {
+        self.fault == Fault::Hangs && matches!(self.place.name, "record" | "trash")
+    }
 }
 
 impl Fault {
