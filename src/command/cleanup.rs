@@ -31,18 +31,5 @@ pub(super) async fn run(global: &Global, args: CleanupArgs) -> Result<u8> {
         return Ok(code);
     }
     let plan = Plan::make(Verb::Cleanup, &config, &Flags { keep: Some(keep), ..Flags::default() });
-    perform(
-        global,
-        Request {
-            config,
-            plan,
-            wait: None,
-            wanted: None,
-            keep,
-            hold: false,
-            terminal: terminal(),
-            allow_mismatch: false,
-        },
-    )
-    .await
+    perform(global, Request { keep, ..Request::new(config, plan, terminal()) }).await
 }

@@ -9,19 +9,5 @@ use crate::plan::{Flags, Plan, Verb};
 pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let config = load(global, place.stage.as_deref(), &place.hosts)?;
     let plan = Plan::make(Verb::Recover, &config, &Flags::default());
-    let keep = config.release.keep;
-    perform(
-        global,
-        Request {
-            config,
-            plan,
-            wait: None,
-            wanted: None,
-            keep,
-            hold: false,
-            terminal: terminal(),
-            allow_mismatch: false,
-        },
-    )
-    .await
+    perform(global, Request::new(config, plan, terminal())).await
 }

@@ -4,7 +4,8 @@
 use super::*;
 use crate::error::{Error, show_problems};
 
-const GOOD: &str = r#"app = "blog"
+/// The least that a config with a service needs.
+pub(super) const GOOD: &str = r#"app = "blog"
 
 [build]
 preset = "next"

@@ -3,19 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::shown::GOOD;
 use super::*;
 use crate::error::{Error, Problem};
-
-const GOOD: &str = r#"
-app = "blog"
-[build]
-preset = "next"
-[service.pm2]
-port = 3000
-[stages.production]
-hosts = ["deploy@web1:22"]
-path = "/srv/blog"
-"#;
 
 fn variables(name: &str) -> Option<String> {
     match name {

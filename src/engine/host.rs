@@ -113,7 +113,11 @@ impl HostRun {
     /// Opens the session: takes the lock and learns the facts.
     pub async fn begin(&mut self, config: &Config, opening: &Beginning<'_>) -> Result<Begun> {
         let script = self.home.session(config, opening)?;
-        let running = self.transport()?.start(&script).await?;
+        let transport = self.transport()?;
+        let running = transport.start(&script).await?;
+        if opening.receives {
+            transport.open_ahead();
+        }
         let opening = Session::open(running, config.rollout.silence, begin_limit(config), self.events.clone()).await;
         match opening.map_err(|error| self.named(error))? {
             Opening::Idle(session, facts) => {
@@ -158,7 +162,7 @@ impl HostRun {
     }
 
     /// Sends a word and waits for the answer it leads to. No answer: the host is lost.
-    pub async fn ask(&mut self, word: &str, limit: Duration, step: &'static str) -> Result<Reply> {
+    pub async fn ask(&mut self, word: &'static str, limit: Duration, step: &'static str) -> Result<Reply> {
         let answer = match &mut self.session {
             Some(session) => {
                 session.word(word).await;
@@ -254,15 +258,17 @@ impl HostRun {
     /// Runs one of the session's jobs on a side channel; anything but success is this step's failure.
     pub async fn job(&self, job: &'static str, arg: &str, step: &'static str, limit: Duration) -> Result<Said> {
         let said = self.side(&self.home.side(job, arg), step, limit, None).await?;
-        if said.code == Some(0) {
-            return Ok(said);
-        }
+        if said.code == Some(0) { Ok(said) } else { Err(self.job_failed(job, said, step).await) }
+    }
+
+    /// Why a job on a side channel came to no good end.
+    pub async fn job_failed(&self, job: &'static str, said: Said, step: &'static str) -> Error {
         // A session that ends takes its side channels with it: then this job was ended, it did not fail.
         if !self.goes_on("").await {
-            return Err(self.over(step));
+            return self.over(step);
         }
-        self.tell_log("the last lines of the log", said.log.clone());
-        Err(self.failed(step, if said.why.is_empty() { format!("{job} failed") } else { said.why }))
+        self.tell_log("the last lines of the log", said.log);
+        self.failed(step, if said.why.is_empty() { format!("{job} failed") } else { said.why })
     }
 
     /// Whether the session is there and in this state; empty: in one that has not begun to put anything back.

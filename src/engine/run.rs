@@ -43,6 +43,14 @@ pub struct Request {
     pub allow_mismatch: bool,
 }
 
+impl Request {
+    /// One that nothing more was asked of than its plan.
+    pub fn new(config: Config, plan: Plan, terminal: bool) -> Request {
+        let keep = config.release.keep;
+        Request { config, plan, wait: None, wanted: None, keep, hold: false, terminal, allow_mismatch: false }
+    }
+}
+
 /// A run in progress.
 pub(super) struct Run {
     pub(super) request: Request,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::limits::Limits;
 use super::release::Release;
 use crate::artifact::{Codec, place};
-use crate::config::{Access, Config, Shared};
+use crate::config::{Access, Config, Reuse, Shared};
 use crate::error::Result;
 use crate::release::{ReleaseId, State};
 use crate::remote::{self, Script};
@@ -48,7 +48,8 @@ impl Home {
                 config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
             )
             .var("HISTORY", opening.history)
-            .var("REUSE", if opening.reuse { "yes" } else { "" }))
+            .var("SERVICE", flag(service::runs(&config.service)))
+            .var("REUSE", flag(opening.receives && config.release.reuse != Reuse::Off)))
     }
 
     /// What the session's jobs run; it lies in the session's directory.
@@ -79,6 +80,7 @@ impl Home {
             .var("SETTINGS", intake.settings)
             .var("LIMITS", intake.limits.line())
             .var("NODE", intake.node)
+            .var("SERVICE", flag(intake.runs))
             .var("GROUP_NAME", group)
             .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
             .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
@@ -119,7 +121,7 @@ impl Home {
             .var("NUMBER", line.number.to_string())
             .var("NOTE", line.note)
             .var("RUN", line.run)
-            .var("LAST", if line.last { "yes" } else { "" })
+            .var("LAST", flag(line.last))
             .var("LIMIT", ticks(line.limit))
             .var("APP_DIR", line.app_dir)
             .var("ENV", remote::pairs(line.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
@@ -171,8 +173,8 @@ pub struct Beginning<'a> {
     pub history: &'a str,
     /// Whether the run may be to an earlier release, whose own record says how it is run.
     pub earlier: bool,
-    /// Whether the host is to tell what a new release could be made of.
-    pub reuse: bool,
+    /// Whether a release is to be sent.
+    pub receives: bool,
 }
 
 /// What `hook` is told.
@@ -215,6 +217,8 @@ pub(super) struct Intake<'a> {
     pub limits: Limits,
     /// The host's node, for the record; empty where there is none.
     pub node: &'a str,
+    /// Whether it has a service, which may say more of itself.
+    pub runs: bool,
     /// Where the app lies in it.
     pub app_dir: &'a str,
     /// Who may read it.
@@ -233,6 +237,11 @@ pub(super) struct Target<'a> {
     pub(super) withdraw: &'a str,
     /// Why deploys are to be held after it; empty: they are not.
     pub(super) hold: &'a str,
+}
+
+/// Yes or no, as a shell asks for it.
+fn flag(yes: bool) -> &'static str {
+    if yes { "yes" } else { "" }
 }
 
 /// Whole seconds, at least one: a host counts ticks, it doesn't read clocks.
@@ -291,7 +300,7 @@ mod tests {
             };
             let id: ReleaseId = "20260321-140000-k3f9".parse().unwrap();
             let limits = Limits { activate: Duration::from_secs(9), revert: Duration::from_secs(20), workers: 2 };
-            let opening = Beginning { keep: 5, history: "\"who\":\"it's\"", earlier: false, reuse: true };
+            let opening = Beginning { keep: 5, history: "\"who\":\"it's\"", earlier: false, receives: true };
             let release = Release {
                 id: id.clone(),
                 app_dir: String::new(),
@@ -308,6 +317,7 @@ mod tests {
                 settings: "{}",
                 limits,
                 node: "v20.20.2",
+                runs: true,
                 app_dir: "",
                 access: &Access::Private,
                 shared: &config.shared,

@@ -33,11 +33,12 @@ pub enum Opening {
 pub struct Session {
     stdin: Arc<Mutex<Option<Stdin>>>,
     answers: mpsc::UnboundedReceiver<Reply>,
-    pongs: watch::Receiver<Option<(Instant, String)>>,
+    pongs: watch::Receiver<(Instant, String)>,
     over: watch::Receiver<bool>,
     pinger: JoinHandle<()>,
     silence: Duration,
     telling: Telling,
+    ahead: Vec<&'static str>,
     /// Facts that the host has told since its start, the latest of each key.
     pub said: BTreeMap<String, String>,
     /// The last log lines that the host sent with a failure.
@@ -77,7 +78,8 @@ impl Session {
         }
         let stdin = Arc::new(Mutex::new(running.stdin.take()));
         let (to, answers) = mpsc::unbounded_channel();
-        let (ponged, pongs) = watch::channel(None);
+        // Its facts were a sign of life.
+        let (ponged, pongs) = watch::channel((Instant::now(), "idle".to_owned()));
         let (ended, over) = watch::channel(false);
         let every = (silence / 5).clamp(Duration::from_millis(400), Duration::from_secs(3));
         let pinger = tokio::spawn(ping(Arc::clone(&stdin), every));
@@ -88,7 +90,7 @@ impl Session {
             while let Some(reply) = channel.replies.recv().await {
                 match heard.take(reply) {
                     Some(Reply::Pong(state)) => {
-                        ponged.send_replace(Some((Instant::now(), state)));
+                        ponged.send_replace((Instant::now(), state));
                     }
                     Some(reply) => {
                         // The session value may be gone; what the host says is still read to its end.
@@ -100,14 +102,40 @@ impl Session {
             ended.send_replace(true);
         });
         Ok(Opening::Idle(
-            Session { stdin, answers, pongs, over, pinger, silence, telling, said: BTreeMap::new(), log: Vec::new() },
+            Session {
+                stdin,
+                answers,
+                pongs,
+                over,
+                pinger,
+                silence,
+                telling,
+                ahead: Vec::new(),
+                said: BTreeMap::new(),
+                log: Vec::new(),
+            },
             Box::new(facts),
         ))
     }
 
-    /// Sends a word. A session that is gone shows in the answer that does not come.
-    pub async fn word(&self, word: &str) {
-        write(&self.stdin, word).await;
+    /// Sends a word, unless it was sent ahead. A session that is gone shows in the answer that does not come.
+    pub async fn word(&mut self, word: &'static str) {
+        match self.ahead.iter().position(|ahead| *ahead == word) {
+            // What came before it was not waited for.
+            Some(at) => drop(self.ahead.drain(..=at)),
+            None => {
+                write(&self.stdin, word).await;
+            }
+        }
+    }
+
+    /// Sends words that will be said in this order, all at once, unless they were: the host goes from one to the next
+    /// without waiting for us.
+    pub async fn words_ahead(&mut self, words: &[&'static str]) {
+        if self.ahead != words {
+            write(&self.stdin, &words.join("\n")).await;
+            self.ahead = words.to_vec();
+        }
     }
 
     /// The next answer that is not progress. None: the channel ended, the host fell silent, or `limit` passed.
@@ -115,8 +143,7 @@ impl Session {
         let until = Instant::now() + limit;
         loop {
             // Silence counts from the last sign of life; a host that answers nothing for this long is not heard.
-            let heard = self.heard().unwrap_or_else(Instant::now);
-            let quiet = heard + self.silence + Duration::from_secs(5);
+            let quiet = self.heard() + self.silence + Duration::from_secs(5);
             tokio::select! {
                 reply = self.answers.recv() => match reply? {
                     Reply::Log(line) => {
@@ -132,7 +159,7 @@ impl Session {
                 () = tokio::time::sleep_until(until) => return None,
                 () = tokio::time::sleep_until(quiet) => {
                     // A pong may have come in meanwhile.
-                    if self.heard().is_none_or(|at| at + self.silence + Duration::from_secs(5) <= Instant::now()) {
+                    if self.heard() + self.silence + Duration::from_secs(5) <= Instant::now() {
                         return None;
                     }
                 }
@@ -164,12 +191,9 @@ impl Session {
     /// the session is over.
     pub async fn state_within(&self, limit: Duration) -> Option<String> {
         let asked = Instant::now();
-        self.word("ping").await;
+        write(&self.stdin, "ping").await;
         let mut pongs = self.pongs.clone();
-        let answered = async {
-            let pong = pongs.wait_for(|pong| pong.as_ref().is_some_and(|(at, _)| *at >= asked)).await.ok()?;
-            pong.as_ref().map(|(_, state)| state.clone())
-        };
+        let answered = async { pongs.wait_for(|(at, _)| *at >= asked).await.ok().map(|pong| pong.1.clone()) };
         tokio::select! {
             state = answered => state,
             () = self.over() => None,
@@ -178,8 +202,8 @@ impl Session {
     }
 
     /// When the host was last heard.
-    fn heard(&self) -> Option<Instant> {
-        self.pongs.borrow().as_ref().map(|(at, _)| *at)
+    fn heard(&self) -> Instant {
+        self.pongs.borrow().0
     }
 
     /// Whether the channel has ended.
@@ -209,10 +233,10 @@ impl Drop for Session {
 /// Pings in a task of its own: builds, pauses and other hosts' work must not look like silence.
 async fn ping(stdin: Arc<Mutex<Option<Stdin>>>, every: Duration) {
     loop {
+        tokio::time::sleep(every).await;
         if !write(&stdin, "ping").await {
             return;
         }
-        tokio::time::sleep(every).await;
     }
 }
 

@@ -235,7 +235,7 @@ async fn try_again(way: &Way<'_>, host: &mut HostRun) -> Result<Begun> {
     }
     host.connect(way.config, way.terminal).await?;
     host.home.token = super::run::token();
-    host.begin(way.config, &Beginning { keep: way.keep, history: "", earlier: true, reuse: false }).await
+    host.begin(way.config, &Beginning { keep: way.keep, history: "", earlier: true, receives: false }).await
 }
 
 /// A fresh connection and a new session: it waits until the old one has come to its end, finishes what that one left,

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::files::{first, read};
 use super::shape::Runs;
+use super::write::Stage;
 use crate::text::clean;
 
 const NAMES: [&str; 8] = [
@@ -41,23 +42,8 @@ pub struct Ecosystem {
     pub env: Vec<String>,
     /// How many apps it has.
     pub apps: usize,
-    /// Its `deploy` block.
-    pub targets: Vec<Target>,
-}
-
-/// One environment of a `deploy` block.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
-    /// Its name, `production`.
-    pub stage: String,
-    /// `user@host`, each.
-    pub hosts: Vec<String>,
-    /// Where it is deployed to.
-    pub path: String,
-    /// The branch of `ref`.
-    pub branch: Option<String>,
-    /// `key`
-    pub identity: Option<String>,
+    /// Its `deploy` block, each environment as a stage.
+    pub stages: Vec<Stage>,
 }
 
 impl Ecosystem {
@@ -156,12 +142,7 @@ fn parse(file: &str, value: &Value) -> Ecosystem {
         }),
         env,
         apps: apps.len(),
-        targets: value["deploy"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, target)| parse_target(name, target))
-            .collect(),
+        stages: value["deploy"].as_object().into_iter().flatten().map(|(name, block)| stage(name, block)).collect(),
     }
 }
 
@@ -170,10 +151,11 @@ fn number(value: &Value) -> Option<u16> {
     u16::try_from(number).ok().filter(|number| *number > 0)
 }
 
-fn parse_target(stage: &str, target: &Value) -> Target {
-    let user = target["user"].as_str().map_or(String::new(), |user| format!("{user}@"));
-    let port = number(&target["port"]).map_or(String::new(), |port| format!(":{port}"));
-    let hosts: Vec<&str> = match &target["host"] {
+/// `key` becomes the identity, `ref` the branch.
+fn stage(name: &str, block: &Value) -> Stage {
+    let user = block["user"].as_str().map_or(String::new(), |user| format!("{user}@"));
+    let port = number(&block["port"]).map_or(String::new(), |port| format!(":{port}"));
+    let hosts: Vec<&str> = match &block["host"] {
         Value::Array(hosts) => {
             hosts.iter().filter_map(|host| host.as_str().or_else(|| host["host"].as_str())).collect()
         }
@@ -183,14 +165,14 @@ fn parse_target(stage: &str, target: &Value) -> Target {
         true => format!("{host}{port}"),
         false => format!("{user}{host}{port}"),
     };
-    let branch = target["ref"].as_str().map(|text| text.strip_prefix("origin/").unwrap_or(text));
-    Target {
-        stage: stage.to_owned(),
+    let branch = block["ref"].as_str().map(|text| text.strip_prefix("origin/").unwrap_or(text));
+    Stage {
+        name: name.to_owned(),
         hosts: hosts.iter().map(address).collect(),
-        path: target["path"].as_str().unwrap_or_default().trim_end_matches('/').to_owned(),
+        path: block["path"].as_str().unwrap_or_default().trim_end_matches('/').to_owned(),
         // A tag or a commit is no branch to hold deploys to.
         branch: branch.filter(|name| !name.contains("tags/") && !name.is_empty()).map(str::to_owned),
-        identity: target["key"].as_str().map(str::to_owned),
+        identity: block["key"].as_str().map(str::to_owned),
     }
 }
 
@@ -216,7 +198,7 @@ mod tests {
         assert_eq!((runs.script.as_deref(), runs.port, runs.instances), (Some("server.js"), 8080, 0));
         assert_eq!(runs.max_memory.as_deref(), Some("300M"));
         assert_eq!(found.env, ["A", "B"]);
-        let [production, staging] = &found.targets[..] else { panic!("{:?}", found.targets) };
+        let [production, staging] = &found.stages[..] else { panic!("{:?}", found.stages) };
         assert_eq!(production.hosts, ["node@a.example.com:2222", "node@b.example.com:2222"]);
         assert_eq!((production.path.as_str(), production.branch.as_deref()), ("/var/www/shop", Some("main")));
         assert_eq!(production.identity.as_deref(), Some("~/.ssh/shop"));

@@ -16,7 +16,7 @@ mod tests;
 mod workspace;
 mod write;
 
-pub use ecosystem::{Ecosystem, Target};
+pub use ecosystem::Ecosystem;
 pub use manager::{Manager, Tool};
 pub use shape::{Project, Route, Runs, Shape, apps, look, top};
 pub use template::{Beside, beside};

@@ -245,8 +245,8 @@ fn an_ecosystem_file_is_run_by_node() {
         deploy: { production: { user: 'node', host: ['h1', 'h2'], ref: 'origin/main', path: '/srv/shop' } } };";
     let folder = tree(&[("ecosystem.config.js", text)]);
     let found = Ecosystem::find(folder.path()).unwrap().unwrap();
-    assert_eq!((found.name.as_deref(), found.targets.len()), (Some("shop"), 1));
-    assert_eq!(found.targets[0].hosts, ["node@h1", "node@h2"]);
+    assert_eq!((found.name.as_deref(), found.stages.len()), (Some("shop"), 1));
+    assert_eq!(found.stages[0].hosts, ["node@h1", "node@h2"]);
     let module = tree(&[("ecosystem.config.mjs", "export default { apps: [{ name: 'm', script: 'a.js' }] };")]);
     assert_eq!(Ecosystem::find(module.path()).unwrap().unwrap().name.as_deref(), Some("m"));
     let broken = tree(&[("ecosystem.config.cjs", "throw new Error('no DATABASE_URL');")]);

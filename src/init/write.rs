@@ -23,7 +23,7 @@ pub struct Answers {
 pub struct Stage {
     /// Its name.
     pub name: String,
-    /// `hosts`
+    /// `hosts`, each as `user@host:port`.
     pub hosts: Vec<String>,
     /// `path`
     pub path: String,

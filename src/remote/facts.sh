@@ -2,9 +2,10 @@
 # Defines functions; needs lib.sh, home.sh, lock.sh; run inside the home. SHARED_FILES: one path below shared/ a line.
 # shellcheck shell=sh disable=SC2154
 
-fact() { say "fact $1 $(plain "$2")"; }
-
-has() { if command -v "$1" >/dev/null 2>&1; then echo yes; else echo no; fi; }
+fact() {
+  to_plain "$2"
+  say "fact $1 $PLAIN"
+}
 
 # The C library that programs here are linked with, and its version: `glibc 2.36`, `musl 1.2.4`; empty: not known.
 libc() {
@@ -23,7 +24,9 @@ facts() {
   fact time "$(date -u +%s)"
   fact arch "$(uname -m)"
   fact libc "$(libc)"
-  for tool in tar gzip zstd base64 sha256sum setsid timeout find; do fact "$tool" "$(has "$tool")"; done
+  for tool in tar gzip zstd base64 sha256sum setsid timeout find; do
+    if command -v "$tool" >/dev/null 2>&1; then fact "$tool" yes; else fact "$tool" no; fi
+  done
   facts_space
 }
 
@@ -35,7 +38,8 @@ facts_space() {
 # What is live: the link's text, and whether it leads anywhere.
 facts_current() {
   if [ -L current ]; then
-    fact current "$(link_name current)"
+    link_name current
+    fact current "$LINK"
     [ -d current/. ] || fact dangling yes
   fi
 }
@@ -44,7 +48,8 @@ facts_current() {
 facts_releases() {
   for d in releases/*; do
     [ -d "$d" ] || continue
-    say "dir $(plain "${d##*/}")"
+    to_plain "${d##*/}"
+    say "dir $PLAIN"
     fact_record "${d##*/}"
   done
   recorded | head -n 10 | while IFS= read -r id; do

@@ -2,9 +2,12 @@
 # shellcheck shell=sh disable=SC2034
 
 # One finding that stops a run before anything is changed: what is wrong, and the cure.
-refuse() { say "refuse $(plain "$1")$TAB$(plain "$2")"; }
-
-TAB=$(printf '\t')
+refuse() {
+  to_plain "$1"
+  what=$PLAIN
+  to_plain "$2"
+  say "refuse $what$TAB$PLAIN"
+}
 
 # A folder on the way to the home that can't be entered, though something of its name is there.
 home_closed() {

@@ -9,10 +9,7 @@ exec 3>&1 1>&2 5<&0 </dev/null
 trap : HUP INT TERM PIPE
 cd "$BASE" || exit 10
 T=.shipit/t.$TOKEN
-if [ ! -d "$T/groups" ] || ! list_group || ! lock_mine || ! is_release "$NEW"; then
-  say "why the session on this host is over"
-  exit 10
-fi
+join_session "$NEW"
 
 finish() {
   say "done $1"

@@ -44,7 +44,9 @@ history() {
   all=.shipit/history.jsonl
   # A line that a full disk cut short must not take the next one with it.
   [ ! -s "$all" ] || [ -z "$(tail -c 1 "$all")" ] || echo >>"$all"
-  printf '{"at":"%s",%s,%s}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$(cat "$T/history")" >>"$all"
+  # What the client wrote has no newline at its end.
+  read -r fields <"$T/history" || [ -n "$fields" ]
+  printf '{"at":"%s",%s,%s}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$fields" >>"$all"
   rm -f "$T/history"
   [ "$(wc -l <"$all")" -gt 1000 ] || return 0
   # Only a whole copy takes its place: a disk that is full has the longer one.
@@ -77,8 +79,10 @@ trap : HUP INT TERM PIPE
 exec 8>&1 1>&2
 cd "$BASE" || exit 1
 T=.shipit/t.$TOKEN
-NEW=$(link_name "$T/new")
-OLD=$(link_name "$T/old")
+link_name "$T/new"
+NEW=$LINK
+link_name "$T/old"
+OLD=$LINK
 # What can't be ended may not begin; only what puts things right must run in any case.
 list_group || case $1 in
   revert | record | ended) ;;

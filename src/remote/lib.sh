@@ -8,11 +8,29 @@
 LC_ALL=C
 export LC_ALL
 
+# A tab, and a newline.
+TAB='	' NL='
+'
+
 # One protocol line. A client that is gone must not stop the host from putting things right.
 say() { printf '@%s\n' "$*" >&3 2>/dev/null || :; }
 
-# One line, safe to stand in a protocol line and between double quotes in JSON.
-plain() { printf '%s' "$1" | tr '\n\t"\134' '    ' | tr -d '\000-\037\177' | cut -c1-400; }
+# One line, safe to stand in a protocol line and between double quotes in JSON, into PLAIN. What is so already, and that
+# is nearly all, costs no process.
+to_plain() {
+  PLAIN=$1
+  case $1 in
+    *[!\ -~]* | *[\"\\]*) ;;
+    *) [ "${#1}" -gt 400 ] || return 0 ;;
+  esac
+  PLAIN=$(printf '%s' "$1" | tr '\n\t"\134' '    ' | tr -d '\000-\037\177' | cut -c1-400)
+}
+
+# The same, printed.
+plain() {
+  to_plain "$1"
+  printf '%s' "$PLAIN"
+}
 
 # A name that shipit made: PREFIX + YYYYMMDD-HHMMSS-xxxx. Nothing else is ever removed.
 is_release() {
@@ -42,21 +60,26 @@ is_token() {
   return 1
 }
 
-# The name after the last slash of a link's text; empty where there is no link.
+# The name after the last slash of a link's text, into LINK; empty where there is no link.
 link_name() {
   LINK=$(readlink "$1" 2>/dev/null) || LINK=
-  printf '%s' "${LINK##*/}"
+  LINK=${LINK##*/}
 }
 
 # State, group and start time (fields 3, 5 and 22 of stat) of a process. The name before them may hold anything,
 # so all is counted from the last parenthesis.
+# shellcheck disable=SC2086
 proc_stat() {
-  P=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-  P=${P##*) }
-  # shellcheck disable=SC2086
-  set -- $P
-  P_STATE=$1 P_GROUP=$3
-  shift 19 2>/dev/null || return 1
+  { IFS= read -r P <"/proc/$1/stat"; } 2>/dev/null || return 1
+  set -- "$1" ${P##*) }
+  # Too few fields: there is a newline in the name.
+  if [ $# -lt 22 ]; then
+    P=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    set -- "$1" ${P##*) }
+  fi
+  [ $# -gt 20 ] || return 1
+  P_STATE=$2 P_GROUP=$4
+  shift 20
   P_START=$1
 }
 
@@ -83,12 +106,17 @@ end_group() {
 
 # Ends every group that is listed (GROUP.START) in a session's directory; 1 where one of them can't be ended.
 end_groups() {
-  all=0
+  all=0 gone= living=" $(cat /proc/[0-9]*/stat 2>/dev/null | sed -n 's/.*) [^ZX] [0-9]* \([0-9]*\) .*/\1/p' | tr '\n' ' ')"
   for g in "$1"/groups/*.*; do
     n=${g##*/}
     case $n in *[!0-9.]*) continue ;; esac
-    if end_group "${n%.*}" "${n#*.}"; then rm -f "$g"; else all=1; fi
+    case $living in
+      *" ${n%.*} "*) if end_group "${n%.*}" "${n#*.}"; then rm -f "$g"; else all=1; fi ;;
+      *) gone="$gone $g" ;;
+    esac
   done
+  # shellcheck disable=SC2086 # names without blanks
+  [ -z "$gone" ] || rm -f $gone
   return $all
 }
 
@@ -139,7 +167,8 @@ swap_back() {
     mv -f "$T/back/current" . && [ "$(readlink current)" = "$old_text" ]
   else
     # First deploy: nothing was live. Only our own link is taken away.
-    [ ! -L current ] || [ "$(link_name current)" != "$NEW" ] || rm -f current
+    link_name current
+    [ "$LINK" != "$NEW" ] || rm -f current
   fi
 }
 
@@ -152,10 +181,9 @@ ours() {
 set_state() {
   r=.shipit/records/$1.json
   [ -f "$r" ] || return 0
-  previous=$(sed -n 's/^"previous":"\(.*\)",$/\1/p' "$r")
-  [ -z "${4-}" ] || previous=$4
-  { sed '/^"previous":/,$d' "$r" &&
-    printf '"previous":"%s",\n"state":"%s",\n"why":"%s"}\n' "$previous" "$2" "$(plain "$3")"; } >"$T/record.$$" && mv -f "$T/record.$$" "$r"
+  to_plain "$3"
+  { if [ -n "${4-}" ]; then sed '/^"previous":/,$d' "$r" && printf '"previous":"%s",\n' "$4"; else sed '/^"state":/,$d' "$r"; fi &&
+    printf '"state":"%s",\n"why":"%s"}\n' "$2" "$PLAIN"; } >"$T/record.$$" && mv -f "$T/record.$$" "$r"
 }
 
 # What became of the release $1 of this run: for its record, and for the history when the run is over. A rollback's

@@ -3,11 +3,8 @@
 # account could read. Defines functions; needs lib.sh and the session's driver.sh; T, and for line_write BASE.
 # shellcheck shell=sh disable=SC2154,SC2034
 
-LINE_NL='
-'
-LINE_TAB=$(printf '\t')
 LINE_CR=$(printf '\r')
-LINE_BLANK=" $LINE_TAB"
+LINE_BLANK=" $TAB"
 
 # $1 as one shell word, into WORD.
 line_word() {
@@ -46,7 +43,7 @@ line_unescape() {
   while case $rest in *\\*) ;; *) false ;; esac; do
     VALUE=$VALUE${rest%%\\*} rest=${rest#*\\}
     case $rest in
-      n*) VALUE=$VALUE$LINE_NL rest=${rest#?} ;;
+      n*) VALUE=$VALUE$NL rest=${rest#?} ;;
       r*) VALUE=$VALUE$LINE_CR rest=${rest#?} ;;
       t*) VALUE=$VALUE$LINE_TAB rest=${rest#?} ;;
       [\"\$\\]*) next=${rest#?} VALUE=$VALUE${rest%"${rest#?}"} rest=$next ;;
@@ -87,7 +84,7 @@ line_env_file() {
               if [ "$quote" != '"' ] || [ $((${#slashes} % 2)) = 0 ]; then break; fi
               VALUE=$VALUE\" ;;
             *)
-              VALUE=$VALUE$rest$LINE_NL
+              VALUE=$VALUE$rest$NL
               if ! IFS= read -r rest; then
                 LINE_WHY="env_file shared/$1: the quote of $name is never closed"
                 return 1

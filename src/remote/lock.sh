@@ -3,8 +3,12 @@
 # Text: PID:START:GROUP:BOOT:PIDNS:TOKEN:SINCE:WHO. Defines functions; needs lib.sh, BASE TOKEN WHO.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
 
-lock_boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo none; }
-lock_ns() { readlink /proc/self/ns/pid 2>/dev/null | tr -cd 0-9; }
+# This boot, and this namespace of process ids, into BOOT and NS.
+lock_here() {
+  { read -r BOOT </proc/sys/kernel/random/boot_id; } 2>/dev/null || BOOT=none
+  NS=$(readlink /proc/self/ns/pid 2>/dev/null) || NS=
+  NS=${NS#*[} NS=${NS%]}
+}
 
 lock_top() {
   top=0
@@ -27,8 +31,9 @@ X
 # machine's pid namespace, hidden /proc, or notes of another account. A live process is told by its start time, never by
 # kill -0 (no for another user's process, yes for a zombie).
 lock_gone() {
-  [ "$L_BOOT" = "$(lock_boot)" ] || return 0
-  [ "$L_NS" = "$(lock_ns)" ] || return 1
+  lock_here
+  [ "$L_BOOT" = "$BOOT" ] || return 0
+  [ "$L_NS" = "$NS" ] || return 1
   [ -r /proc/1/stat ] || [ "$(lock_owner_uid)" = "$(id -u)" ] || return 1
   ! proc_is "$L_PID" "$L_START" || return 1
   ! is_token "$L_TOKEN" || [ ! -d ".shipit/t.$L_TOKEN" ] || [ -x ".shipit/t.$L_TOKEN" ]
@@ -37,7 +42,7 @@ lock_gone() {
 # The same, and what it left running is ended.
 lock_dead() {
   lock_read "$1" && lock_gone || return 1
-  [ "$L_BOOT" = "$(lock_boot)" ] || return 0
+  [ "$L_BOOT" = "$BOOT" ] || return 0
   # Its leader is gone, but what it started may still run: that is ended before anything else is begun. What another
   # account started can't be looked at.
   if is_token "$L_TOKEN" && [ -d ".shipit/t.$L_TOKEN" ]; then
@@ -52,7 +57,8 @@ lock_owner_uid() { ls -ldn ".shipit/lock.$top" 2>/dev/null | { read -r _ _ uid _
 # Takes the lock; 1 with L_WHO and L_SINCE set where somebody has it, 2 where it can't be written.
 lock_take() {
   proc_stat $$ || return 2
-  me="$$:$P_START:$P_GROUP:$(lock_boot):$(lock_ns):$TOKEN:$(date -u +%Y%m%dT%H%M%SZ):$WHO"
+  lock_here
+  me="$$:$P_START:$P_GROUP:$BOOT:$NS:$TOKEN:$(date -u +%Y%m%dT%H%M%SZ):$WHO"
   tries=0
   while [ "$tries" -lt 200 ]; do
     tries=$((tries + 1))
@@ -85,6 +91,15 @@ lock_take() {
 lock_mine() {
   lock_top
   lock_read "$(readlink ".shipit/lock.$top" 2>/dev/null)" && [ "$L_TOKEN" = "$TOKEN" ]
+}
+
+# How a side channel begins: listed in its session's directory T first, it then goes on only under that session's lock,
+# so that it is never one that nobody ends. $1: the release that it is about, where there is one.
+join_session() {
+  if [ ! -d "$T/groups" ] || ! list_group || ! lock_mine || { [ $# -gt 0 ] && ! is_release "$1"; }; then
+    say "why the session on this host is over"
+    exit 10
+  fi
 }
 
 lock_free() {

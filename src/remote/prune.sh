@@ -12,25 +12,24 @@ in_use() {
     tr '",' '\n' <"${PM2_HOME:-$HOME/.pm2}/dump.pm2"
   } 2>/dev/null | grep -F "$here/releases/" | sed "s|.*/releases/\([A-Za-z0-9_-]*\).*|\1|" | sort -u
   link_name current
-  echo
-  echo "$OLD"
+  printf '%s\n%s\n' "$LINK" "$OLD"
 }
 
-is_good() { grep -q '^"state":"good",$' ".shipit/records/$1.json" 2>/dev/null; }
+# Whether the lines $1 hold the line $2.
+among() { case $NL$1$NL in *"$NL$2$NL"*) ;; *) return 1 ;; esac; }
 
-is_other() { ! is_good "$1"; }
-
-# Releases of one kind, newest first.
-releases_that() {
+# The releases that are there, newest first: the good ones, `current` among them, into GOOD, all others into REST.
+releases_there() {
+  states=$(grep -l '^"state":"good",$' .shipit/records/*.json 2>/dev/null)
+  GOOD='' REST=''
   for d in releases/*; do
     id=${d##*/}
-    if is_release "$id" && [ -d "$d" ] && "$1" "$id"; then printf '%s\n' "$id"; fi
-  done | newest_first
+    if ! is_release "$id" || [ ! -d "$d" ]; then continue; fi
+    if among "$states" ".shipit/records/$id.json"; then GOOD=$GOOD$id$NL; else REST=$REST$id$NL; fi
+  done
+  GOOD=$(printf '%s' "$GOOD" | newest_first)
+  [ -z "$REST" ] || REST=$(printf '%s' "$REST" | newest_first)
 }
-
-# `current` counts among the good ones.
-good_releases() { releases_that is_good; }
-other_releases() { releases_that is_other; }
 
 # Records outlive their releases, but not for ever: all that have a directory, and the newest fifty. A manifest is of
 # no use without its release.
@@ -46,27 +45,26 @@ forget() {
 
 # Removes what KEEP doesn't cover: first a word in the record, then out of releases/ by one rename, then the files.
 remove_old() {
-  used=$(in_use)
-  keep=$(good_releases | head -n "$KEEP")
-  oldest=$(printf '%s\n' "$keep" | tail -n 1)
-  evidence=$(other_releases | head -n "$KEEP")
-  removed=0
+  releases_there
+  keep=$(printf '%s\n' "$GOOD" | head -n "$KEEP")
+  oldest=${keep##*"$NL"} evidence='' used='' removed=0
+  [ -z "$REST" ] || evidence=$(printf '%s\n' "$REST" | head -n "$KEEP")
   for d in releases/*; do
     id=${d##*/}
     if ! is_release "$id" || [ ! -d "$d" ] || [ -L "$d" ] || [ ! -f ".shipit/records/$id.json" ]; then continue; fi
-    if printf '%s\n%s\n' "$used" "$keep" | grep -qxF "$id"; then continue; fi
+    if among "$keep" "$id"; then continue; fi
     # A release that is not good is the evidence of a failure: it stays while it is newer than the oldest kept one, and
     # among the newest KEEP of its kind: a run of failures must not fill the disk.
-    if ! is_good "$id" && [ "$(printf '%s\n%s\n' "$id" "$oldest" | newest_first | head -n 1)" = "$id" ] &&
-      printf '%s\n' "$evidence" | grep -qxF "$id"; then continue; fi
+    if among "$evidence" "$id" && [ "$(printf '%s\n%s\n' "$id" "$oldest" | newest_first | head -n 1)" = "$id" ]; then continue; fi
+    [ -n "$used" ] || used=$(in_use)
+    if among "$used" "$id"; then continue; fi
     removed=$((removed + 1))
     printf 'prune %s\n' "$id" >&8
     [ -z "${DRY_RUN-}" ] || continue
     lock_mine || return 1
     set_state "$id" removed "" || return 1
     mkdir -p .shipit/trash && mv "$d" ".shipit/trash/$id" || return 1
-    rm -f ".shipit/manifests/$id"
-    rm -rf ".shipit/trash/$id"
+    rm -rf ".shipit/manifests/$id" ".shipit/trash/$id"
   done
 }
 

@@ -1,9 +1,10 @@
 # Takes a release in: unpacks the payload on standard input into an empty stage, holds every file against the
 # manifest, links what is shared, makes it durable, and only then gives it its name below releases/.
 # Nothing is overwritten or deleted outside the stage and incoming/. Needs lib.sh lock.sh home.sh verify.sh reuse.sh;
-# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE GROUP_NAME FROM, SHARED_DIRS and SHARED_FILES:
+# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE GROUP_NAME FROM SERVICE (empty: nothing runs), SHARED_DIRS and SHARED_FILES:
 # lines LINK<TAB>TEXT<TAB>PATH (the link in the release, its text, the path below shared/).
-# Ends with 2 where what lies here does not serve: then all is to be sent.
+# Ends with 2 where what lies here does not serve: then all is to be sent; with 3 where all is well but for what the
+# release says of its own service.
 # shellcheck shell=sh disable=SC2153,SC2154
 
 set -u
@@ -36,12 +37,9 @@ unfit() {
   fail "what lies on the host does not serve: $1" 2
 }
 
-if [ ! -d "$T/groups" ] || ! list_group || ! lock_mine || ! is_release "$NEW"; then
-  say "why the session on this host is over"
-  exit 10
-fi
+join_session "$NEW"
 home_modes
-rm -rf "$STAGE"
+[ ! -e "$STAGE" ] || rm -rf "$STAGE"
 mkdir "$STAGE" || fail "the stage can't be made"
 
 unpack() {
@@ -63,8 +61,9 @@ if [ -f "$STAGE/delta" ]; then
     error=$(printf '%s\n' "$made" | tail -n 1)
     unfit "${error:-its manifest is another one}"
   fi
+else
+  is_manifest || fail "the manifest arrived damaged${error:+: $error}"
 fi
-[ "$(sha256sum <"$STAGE/manifest" | cut -c1-64)" = "$MANIFEST_SHA" ] || fail "the manifest arrived damaged${error:+: $error}"
 here=$(pwd -P)
 bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest" | head -n 5)
 if [ -n "$bad" ]; then
@@ -114,4 +113,16 @@ sync_dir releases
 rm -rf "$STAGE"
 { printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s\n' "$LIMITS" >"$T/limits" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; } ||
   fail "the switch can't be prepared"
+if [ -n "$SERVICE" ]; then
+  code=$({ timeout 60 sh "$T/driver.sh" prepare </dev/null 3>&-; echo "$?"; } | {
+    while IFS= read -r line; do
+      case $line in
+        *[!0-9]*) say "$line" ;;
+        *) echo "$line" ;;
+      esac
+    done
+  })
+  [ "$code" != 124 ] || say "why what the release says of its service was not read within 60 s"
+  [ "$code" = 0 ] || { say "done 3"; exit 10; }
+fi
 say "done 0"

@@ -58,7 +58,7 @@ reuse_moved() {
 reuse() {
   is_release "$FROM" || FROM=
   lists=$(pwd -P)/$STAGE TREE=$(pwd -P)/$STAGE/tree
-  reuse_lists && [ "$(sha256sum <"$STAGE/manifest" | cut -c1-64)" = "$MANIFEST_SHA" ] || return 1
+  reuse_lists && is_manifest || return 1
   CLONE=
   ! cp --reflink=auto "$STAGE/delta" "$STAGE/clone" 2>/dev/null || CLONE=--reflink=auto
   (cd "$TREE" && each_of "$lists/dirs" mkdir -p) || return 1

@@ -3,7 +3,7 @@
 # fifo, so that both are seen while a job runs. No tool ever holds the channel: jobs read nothing, their error
 # output goes to a log, and a client that is gone is not noticed by them.
 # Needs lib.sh lock.sh home.sh facts.sh undone.sh; BASE TOKEN WHO SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY
-# REUSE (empty: nobody asks what could be reused);
+# REUSE (empty: nobody asks what could be reused), SERVICE (empty: nothing runs);
 # T/limits, written with the release: seconds for `activate`, for `revert`, and the workers that these reckon with.
 # shellcheck shell=sh disable=SC2154,SC2034,SC2153
 
@@ -93,7 +93,7 @@ finish() {
   bye "$1"
 }
 
-STATE=idle READER='' TICKER=''
+STATE=idle READER='' TICKER='' NEXT=''
 if ! recover; then
   STATE=recovery
   finish stuck
@@ -117,7 +117,7 @@ facts_current
 facts_releases
 facts_missing
 facts_hold
-( exec 3>&- 4>&- 5<&-; setsid sh "$T/driver.sh" baseline </dev/null 2>&7 7>&-; echo "ended $?" ) | facts_service
+if [ -n "$SERVICE" ]; then ( exec 3>&- 4>&- 5<&-; setsid sh "$T/driver.sh" baseline </dev/null 2>&7 7>&-; echo "ended $?" ) | facts_service; fi
 say facts
 
 # --- the loop -----------------------------------------------------------------------------------------------------
@@ -159,7 +159,8 @@ start() {
 halt() {
   # A rename needs no space, and unlike a failed redirection it can't end this shell.
   mv -f "$T/go" "$T/stop" 2>/dev/null
-  NEW=$(link_name "$T/new")
+  link_name "$T/new"
+  NEW=$LINK
   ! ours || swap_back
 }
 
@@ -200,7 +201,11 @@ job_done() {
     activate-*) if [ -n "$BACK" ]; then begin_revert; else tail_log; fail "${WHY:-activation failed}"; fi ;;
     revert-0) STATE=reverted; say "reverted ${CAUSE:-$LEAVE}" ;;
     revert-*) tail_log; STATE=stuck; say "stuck ${WHY:-the service could not be put back}" ;;
-    record-*) STATE=recorded; [ "$1" = 0 ] || say "warn the record could not be finished; the next run does it"; say recorded ;;
+    record-*)
+      STATE=recorded
+      [ "$1" = 0 ] || say "warn the record could not be finished; the next run does it"
+      say recorded
+      case $NEXT-$LEAVE in prune- | prune-end) start prune 600 ;; esac ;;
     room-*) facts_space; say "pruned $PRUNED" ;;
     prune-*) [ "$1" = 0 ] || say "warn cleanup stopped half-way: ${WHY:-see the log}"; say "pruned $PRUNED" ;;
   esac
@@ -220,9 +225,12 @@ word() {
       fi ;;
     revert-active) CAUSE="taken back by the client"; printf '%s' "$CAUSE" >"$T/cause"; BACK=yes; halt ;;
     revert-held) fail "taken back by the client" ;;
+    # Said ahead, with the commit: it comes after the record, or not at all.
+    prune-committed) NEXT=prune ;;
+    prune-reverting | prune-reverted | prune-stuck) ;;
     prune-recorded | prune-idle) if [ -z "$JOB$LEAVE" ]; then start prune 600; else leave "nonsense: prune during $JOB"; fi ;;
     room-idle) if [ -z "$JOB$LEAVE" ]; then start room 600; else leave "nonsense: room during $JOB"; fi ;;
-    end-idle | end-committed | end-recorded | end-reverted | end-stuck) LEAVE=end ;;
+    end-idle | end-committed | end-recorded | end-reverting | end-reverted | end-stuck) [ -n "$LEAVE" ] || LEAVE=end ;;
     *) leave "nonsense: $(plain "$1") while $STATE" ;;
   esac
 }

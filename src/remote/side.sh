@@ -7,10 +7,7 @@ exec 3>&1 1>&2 5<&0 </dev/null
 trap : HUP INT TERM PIPE
 cd "$BASE" || exit 10
 T=.shipit/t.$TOKEN
-if [ ! -d "$T/groups" ] || ! list_group || ! lock_mine; then
-  say "why the session on this host is over"
-  exit 10
-fi
+join_session
 # The first signal is for itself, too: it has to live for the second, which is for those that don't heed the first.
 ( exec 3>&-; cat <&5 >/dev/null; trap : TERM; kill -TERM "-$GROUP"; sleep 3; kill -KILL "-$GROUP" ) 2>/dev/null &
 WATCH=$!

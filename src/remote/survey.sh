@@ -62,6 +62,6 @@ login_setting() {
 # The same look as a run's own at its start, without its notes.
 survey_service() {
   T='' NEW='' OLD=''
-  if [ -L current ] && [ "${leads-}" = yes ]; then OLD=$(link_name current); fi
+  if [ -L current ] && [ "${leads-}" = yes ]; then link_name current; OLD=$LINK; fi
   { service_survey; echo "ended $?"; } 3>&- 8>&1 | facts_service
 }

@@ -7,7 +7,8 @@ record_line() { sed -n "s/^\"$2\":\"\(.*\)\"[,}]\$/\1/p" ".shipit/records/$1.jso
 
 # $1: the directory of a session that is over and about to be removed.
 keep_undone() {
-  undone_id=$(link_name "$1/new") undone=''
+  link_name "$1/new"
+  undone_id=$LINK undone=''
   for undone_note in "$1"/hooks/*; do
     case ${undone_note##*/} in *[!0-9]*) continue ;; esac
     undone="$undone${undone:+, }$(cat "$undone_note")"

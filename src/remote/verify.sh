@@ -3,12 +3,19 @@
 # Prints `bad PATH` for every entry that is missing or differs. Only reads. Defines functions; needs lib.sh, T.
 # shellcheck shell=sh disable=SC2154
 
-TAB=$(printf '\t')
-
 # The name behind an escaped one, into NAME; the dot keeps a trailing newline.
 unescape() {
-  NAME=$(printf '%b.' "$1")
-  NAME=${NAME%.}
+  case $1 in
+    *\\*)
+      NAME=$(printf '%b.' "$1")
+      NAME=${NAME%.} ;;
+    *) NAME=$1 ;;
+  esac
+}
+
+# Whether the stage's manifest is the one that was meant.
+is_manifest() {
+  sum=$(sha256sum <"$STAGE/manifest") && [ "${sum%% *}" = "$MANIFEST_SHA" ]
 }
 
 # verify_tree TREE MANIFEST, both absolute. The current directory stays.
@@ -29,7 +36,7 @@ verify_tree() (
       l)
         unescape "${path#*"$TAB"}"; target=$NAME
         unescape "${path%%"$TAB"*}"
-        [ -L "./$NAME" ] && [ "$(readlink "./$NAME"; echo .)" = "$(printf '%s\n.' "$target")" ] || printf 'bad %s\n' "${path%%"$TAB"*}" ;;
+        [ -L "./$NAME" ] && [ "$(readlink "./$NAME"; echo .)" = "$target$NL." ] || printf 'bad %s\n' "${path%%"$TAB"*}" ;;
       f)
         unescape "$path"
         sum=${line#* * * } sum=${sum%% *}

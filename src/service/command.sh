@@ -214,7 +214,7 @@ service_look() {
   rest=${SEEN#* } release=${rest%% *}
   case $release in
     -) proof="not provable: it works in no release" release=null ;;
-    *) if [ "$release" = "$(link_name current)" ]; then proof=proved; else proof=contradicted; fi; release="\"$release\"" ;;
+    *) link_name current; if [ "$release" = "$LINK" ]; then proof=proved; else proof=contradicted; fi; release="\"$release\"" ;;
   esac
   printf 'worker {"name":"%s","pm_id":null,"pid":%s,"status":"online","release":%s,"restarts":null,"uptime_ms":null,"proof":"%s"}\n' \
     "$(plain "${NAMES#* }")" "${SEEN%% *}" "$release" "$proof" >&8

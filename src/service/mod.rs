@@ -25,6 +25,11 @@ const NONE: &str = include_str!("none.sh");
 const COMMAND: &str = concat!(include_str!("../remote/line.sh"), include_str!("command.sh"));
 const PM2: &str = include_str!("pm2.sh");
 
+/// Whether anything runs: without that, its words say and do nothing before the switch.
+pub fn runs(service: &Service) -> bool {
+    !matches!(service, Service::None)
+}
+
 /// The service's words, as sh.
 pub fn words(service: &Service) -> &'static str {
     match service {

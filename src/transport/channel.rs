@@ -31,6 +31,12 @@ pub struct Running {
     _held: oneshot::Sender<()>,
 }
 
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").finish_non_exhaustive()
+    }
+}
+
 impl Running {
     /// Wraps a channel's ends. `keep` lives as long as the channel is in use.
     pub(super) fn new<K: Send + 'static>(

@@ -10,11 +10,10 @@ use crate::error::{Error, Result};
 /// What a login would set: nothing else of our environment reaches a host's tools.
 const KEPT: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "PM2_HOME"];
 
-/// Starts the bootstrap for a script of `len` bytes, in a session of its own: a Ctrl-C for us is not for it.
-pub(super) fn start(len: usize) -> Result<Running> {
+/// Starts the bootstrap, in a session of its own: a Ctrl-C for us is not for it.
+pub(super) fn channel() -> Result<Running> {
     let mut child = Command::new("setsid")
         .args(["sh", "-c", BOOTSTRAP, "shipit"])
-        .arg(len.to_string())
         .env_clear()
         .envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .stdin(Stdio::piped())

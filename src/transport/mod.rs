@@ -13,8 +13,8 @@ use crate::config::{Address, Host, Ssh as SshConfig};
 use crate::error::Result;
 use crate::remote::Script;
 
-/// What every channel runs: it reads exactly `$1` bytes, a script packed by gzip, from its standard input; what follows
-/// them is for the script. Constant, so that no value of ours crosses a login shell; exact under sh, bash, fish and tcsh.
+/// What every channel runs: it reads a line with a number and that many bytes, a script packed by gzip, from its standard
+/// input; what follows them is for the script. Constant, so that no value of ours crosses a login shell; exact under sh, bash, fish and tcsh.
 /// The empty line ends what a login shell's startup file may have printed without one: our first reply begins a line.
 /// A dd that knows no `fullblock` says so before it reads anything, and then takes the bytes one by one: it must not
 /// take one too many. Of a script that was cut on its way no line is run.
@@ -22,7 +22,7 @@ const BOOTSTRAP: &str = concat!(
     // To a session and to all others, each in its own words.
     r#"echo;command -v gzip >/dev/null||{ w="the host has no gzip";c="install it there (Debian: apt install gzip)";"#,
     r#"printf "@refuse $w\t$c\n@why $w; $c\n@done 1\n@bye refused\n";exit 1;};"#,
-    r#"s=$({ dd bs="$1" count=1 iflag=fullblock||dd bs=1 count="$1";} 2>/dev/null|gzip -dc)&&eval "$s""#
+    r#"read -r n&&s=$({ dd bs="$n" count=1 iflag=fullblock||dd bs=1 count="$n";} 2>/dev/null|gzip -dc)&&eval "$s""#
 );
 
 /// A connection to one host.
@@ -58,11 +58,19 @@ impl Transport {
     pub async fn start(&self, script: &Script) -> Result<Running> {
         let packed = script.packed()?;
         let mut running = match self {
-            Transport::Ssh(ssh) => ssh.start(packed.len()).await?,
-            Transport::Local => local::start(packed.len())?,
+            Transport::Ssh(ssh) => ssh.channel().await?,
+            Transport::Local => local::channel()?,
         };
-        running.send(&packed).await;
+        running.send(&[format!("{}\n", packed.len()).as_bytes(), &packed].concat()).await;
         Ok(running)
+    }
+
+    /// Opens the channel of the next script now, beside whatever else goes on: the next `start` waits for nothing then.
+    /// Where the host allows no further channel, `start` opens one as ever.
+    pub fn open_ahead(&self) {
+        if let Transport::Ssh(ssh) = self {
+            ssh.open_ahead();
+        }
     }
 
     /// Makes a port that the host sees as `host:port` reachable from here.
@@ -104,16 +112,17 @@ mod tests {
 
     use super::*;
 
-    /// What a shell prints that gets these bytes after a bootstrap that was told `len` of them. `dd`: the host's own, in a
+    /// What a shell prints that is told of `len` bytes and gets these. `dd`: the host's own, in a
     /// directory that comes first.
     fn told(shell: &[&str], dd: Option<&std::path::Path>, len: usize, bytes: &[u8]) -> String {
         let mut command = Command::new(shell[0]);
         if let Some(dd) = dd {
             command.env("PATH", format!("{}:{}", dd.display(), std::env::var("PATH").unwrap()));
         }
-        command.args(&shell[1..]).args(["-c", BOOTSTRAP, "shipit", &len.to_string()]);
+        command.args(&shell[1..]).args(["-c", BOOTSTRAP, "shipit"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
+        writeln!(stdin, "{len}").unwrap();
         // In pieces, as a link brings them.
         for piece in bytes.chunks(bytes.len() / 3 + 1) {
             stdin.write_all(piece).and_then(|()| stdin.flush()).unwrap();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use openssh::{ForwardType, Session, Socket};
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::task::JoinHandle;
 
 use super::{BOOTSTRAP, Running};
 use crate::config::{Address, Host, Ssh as Config};
@@ -31,6 +32,7 @@ pub struct Ssh {
     directory: TempDir,
     masters: Mutex<Vec<Arc<Session>>>,
     forwards: Mutex<usize>,
+    ahead: Mutex<Option<JoinHandle<Option<Running>>>>,
 }
 
 impl Ssh {
@@ -45,6 +47,7 @@ impl Ssh {
             directory,
             masters: Mutex::default(),
             forwards: Mutex::new(0),
+            ahead: Mutex::default(),
         };
         ssh.master().await?;
         Ok(ssh)
@@ -132,20 +135,26 @@ impl Ssh {
         log.lines().rev().map(|line| clean(line.trim(), 200)).find(|line| !line.is_empty()).unwrap_or_default()
     }
 
-    pub(super) async fn start(&self, len: usize) -> Result<Running> {
-        let command = format!("exec sh -c '{BOOTSTRAP}' shipit {len}");
+    /// A channel with the bootstrap in it: the one that was opened ahead, else a new one.
+    pub(super) async fn channel(&self) -> Result<Running> {
+        let ahead = self.ahead.lock().expect("no holder panics").take();
+        if let Some(ahead) = ahead
+            && let Ok(Some(running)) = ahead.await
+        {
+            return Ok(running);
+        }
         let masters = self.masters.lock().expect("no holder panics").clone();
         let mut refusal = String::new();
         // The newest first: once a host has refused a second channel, older connections are full.
         for master in masters.iter().rev() {
-            match spawn(master, &command).await {
+            match spawn(master).await {
                 Ok(running) => return Ok(running),
                 Err(error) => refusal = error.to_string(),
             }
         }
         if masters.len() < MOST_MASTERS {
             let master = self.master().await?;
-            match spawn(&master, &command).await {
+            match spawn(&master).await {
                 Ok(running) => return Ok(running),
                 Err(error) => refusal = error.to_string(),
             }
@@ -156,6 +165,13 @@ impl Ssh {
             step: "connect",
             detail: if words.is_empty() { clean(&refusal, 200) } else { words },
         })
+    }
+
+    /// Opens a channel for later, on a connection that is there; none where the host refuses it.
+    pub(super) fn open_ahead(&self) {
+        let newest = self.masters.lock().expect("no holder panics").last().cloned();
+        let opening = newest.map(|master| tokio::spawn(async move { spawn(&master).await.ok() }));
+        *self.ahead.lock().expect("no holder panics") = opening;
     }
 
     pub(super) async fn forward(&self, host: &str, port: u16) -> Result<PathBuf> {
@@ -199,9 +215,9 @@ impl Ssh {
     }
 }
 
-async fn spawn(master: &Arc<Session>, command: &str) -> std::result::Result<Running, openssh::Error> {
+async fn spawn(master: &Arc<Session>) -> std::result::Result<Running, openssh::Error> {
     let mut child = Arc::clone(master)
-        .arc_raw_command(command)
+        .arc_raw_command(format!("exec sh -c '{BOOTSTRAP}' shipit"))
         .stdin(openssh::Stdio::piped())
         .stdout(openssh::Stdio::piped())
         .stderr(openssh::Stdio::piped())

@@ -17,17 +17,6 @@ pub(super) fn node_for_the_build() -> String {
     said.strip_suffix("/node").expect("the name of a program").to_owned()
 }
 
-/// Deploys, with `version` in package.json and this command; the release.
-#[track_caller]
-fn deploy(bench: &Bench, version: &str) -> String {
-    let file = bench.project.join("package.json");
-    let mut package: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-    package["version"] = version.into();
-    fs::write(&file, package.to_string()).unwrap();
-    bench.write_config();
-    bench.shipit.run(&["deploy", "production", "--json"]).expect(0).release()
-}
-
 /// Page, prerendered page, the stylesheet that both name, and the public file.
 #[track_caller]
 fn assert_serves(bench: &Bench, release: &str, version: &str) {
@@ -94,14 +83,14 @@ fn an_astro_project_goes_live_as_a_site_and_as_a_server() {
     static_site(&mut bench);
 
     bench.config.set("build.command", "npm run build");
-    let first = deploy(&bench, "1.0.1");
+    let first = example::deploy(&bench, "1.0.1");
     assert_serves(&bench, &first, "1.0.1");
     assert!(!bench.site().dir.join("current/node_modules").exists(), "the build holds all that it needs");
     assert_eq!(bench.site().record(&first)["service"]["script"], "dist/server/entry.mjs");
 
     // Another folder here is no other script there, so that PM2 can reload.
     bench.config.set("build.command", "npm run build -- --outDir dist_temp").set("build.output", "dist_temp");
-    let second = deploy(&bench, "1.0.2");
+    let second = example::deploy(&bench, "1.0.2");
     assert_serves(&bench, &second, "1.0.2");
     assert!(Path::new(&bench.project).join("node_modules/astro").is_dir());
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::support::shipit::Output;
 use super::support::site::Site;
 use super::support::sshd::keygen;
-use super::support::{App, Bench, Make, ports};
+use super::support::{App, Bench, Make};
 
 /// All rows of a `check --json`, those of this machine first.
 fn rows(output: &Output) -> Vec<Value> {
@@ -106,14 +106,9 @@ fn a_home_that_can_not_be_used() {
 
 #[test]
 fn a_host_that_can_not_be_spoken_to() {
-    let address = |bench: &mut Bench| {
-        let mut address = bench.host().address();
-        address.insert("address".into(), format!("shipit-a@127.0.0.1:{}", ports::free()).into());
-        bench.config.set("stages.production.hosts", vec![address]);
-    };
     let known = |bench: &Bench, text: &str| fs::write(bench.area.path().join("known_hosts"), text).unwrap();
     let mut bench = files();
-    address(&mut bench);
+    bench.lose_first_host();
     alike(&bench, &App::site("v1"), &["reachable", "not reachable", "ssh "]);
 
     let bench = files();
@@ -136,9 +131,7 @@ fn a_host_that_can_not_be_spoken_to() {
 fn one_host_that_is_not_heard_hides_no_other_one() {
     let mut bench = Make::files().hosts(2).bench();
     let live = bench.release(&App::site("v1"));
-    let mut addresses: Vec<_> = bench.hosts.iter().map(|host| host.address()).collect();
-    addresses[0].insert("address".into(), format!("shipit-a@127.0.0.1:{}", ports::free()).into());
-    bench.config.set("stages.production.hosts", addresses);
+    bench.lose_first_host();
     bench.write_config();
     let check = bench.run("check", &["--json"]).expect(1);
     finds(&check, "refuses", "reachable", "not reachable");

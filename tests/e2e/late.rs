@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::support::account::Account;
 use super::support::process::{Signal, alive, eventually, signal};
-use super::support::{App, Bench, Live, Make, STAGE, ports};
+use super::support::{App, Bench, Live, Make, STAGE};
 
 /// The process of the session that holds a host's lock.
 fn session(bench: &Bench, host: usize) -> u32 {
@@ -108,10 +108,7 @@ fn a_commit_whose_answer_is_lost_is_a_good_deploy() {
 fn a_silent_host_does_not_hide_the_others() {
     let mut bench = Make::files().hosts(2).bench();
     let id = bench.release(&App::site("v1"));
-    let mut hosts = bench.hosts.iter().map(|host| host.address()).collect::<Vec<_>>();
-    let account = bench.hosts[0].account.name;
-    hosts[0].insert("address".into(), format!("{account}@127.0.0.1:{}", ports::free()).into());
-    bench.config.set("stages.production.hosts", hosts);
+    bench.lose_first_host();
     bench.write_config();
     for verb in ["status", "releases"] {
         let output = bench.run(verb, &["--host", "a,b"]).expect(1);

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::support::sshd::keygen;
-use super::support::{App, Bench, Live, Make, ports};
+use super::support::{App, Bench, Live, Make};
 
 /// A bench with a live release, and that release.
 fn live() -> (Bench, String) {
@@ -69,9 +69,7 @@ fn the_path_can_not_be_made() {
 #[test]
 fn the_host_is_unreachable() {
     let (mut bench, live) = live();
-    let mut address = bench.host().address();
-    address.insert("address".into(), format!("shipit-a@127.0.0.1:{}", ports::free()).into());
-    bench.config.set("stages.production.hosts", vec![address]);
+    bench.lose_first_host();
     refused(&bench, &live, &["not reachable", "ssh "]);
 }
 
@@ -79,9 +77,7 @@ fn the_host_is_unreachable() {
 fn a_host_that_is_unreachable_hides_no_other_one() {
     let mut bench = Make::files().hosts(2).bench();
     let live = bench.release(&App::site("v1"));
-    let mut addresses: Vec<_> = bench.hosts.iter().map(|host| host.address()).collect();
-    addresses[0].insert("address".into(), format!("shipit-a@127.0.0.1:{}", ports::free()).into());
-    bench.config.set("stages.production.hosts", addresses);
+    bench.lose_first_host();
     bench.write_config();
     let (here, gone) = (bench.hosts[1].name.clone(), bench.hosts[0].name.clone());
     for (verb, flags, word) in [

@@ -6,15 +6,6 @@ use std::fs;
 use super::support::{Bench, Live, example};
 
 #[track_caller]
-fn deploy(bench: &Bench, version: &str) -> String {
-    let file = bench.project.join("package.json");
-    let mut package: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-    package["version"] = version.into();
-    fs::write(&file, package.to_string()).unwrap();
-    bench.shipit.run(&["deploy", "production", "--json"]).expect(0).release()
-}
-
-#[track_caller]
 fn assert_serves(bench: &Bench, release: &str, version: &str) {
     let host = bench.host();
     host.assert_live(&Live::New(release.to_owned()), 2);
@@ -28,14 +19,12 @@ fn the_node_example_goes_live_is_replaced_and_refused_without_its_package() {
     example::copy("node", &bench.project);
     bench.config.set("build.command", "npm ci --omit=dev --no-audit --no-fund");
     bench.config.set("shared.dirs", vec!["data".to_owned()]);
-    bench.write_config();
-    let first = deploy(&bench, "1.0.1");
+    let first = example::deploy(&bench, "1.0.1");
     assert_serves(&bench, &first, "1.0.1");
     assert_eq!(bench.site().record(&first)["service"]["script"], "server.mjs");
 
     bench.config.unset("build.command");
-    bench.write_config();
-    let second = deploy(&bench, "1.0.2");
+    let second = example::deploy(&bench, "1.0.2");
     assert_serves(&bench, &second, "1.0.2");
 
     fs::remove_dir_all(bench.project.join("node_modules")).unwrap();

@@ -20,6 +20,17 @@ function startPinned(world, id, more = ['-i', '2']) {
   return until(() => world.list('web').every(worker => worker.status === 'online' && worker.release === id), 'the pinned app');
 }
 
+// Three releases, `live` of them in `current`, and an app that ends well and was started inside A.
+async function pinCluster(world, live) {
+  ['A', 'B', 'C'].forEach(id => {
+    world.release(id);
+    world.file(id, 'server.js', GRACEFUL);
+  });
+  world.swap(live);
+  world.old = live;
+  await startPinned(world, 'A');
+}
+
 // Runs apart, so that nothing the test does holds it up.
 const LOAD = `
 const http = require('http');
@@ -63,13 +74,7 @@ describe('an app that was started inside a release', () => {
   let world;
   before(async () => {
     world = await new World().init({ kill_timeout_ms: 2000 }, { within_ms: 25000 });
-    ['A', 'B', 'C'].forEach(id => {
-      world.release(id);
-      world.file(id, 'server.js', GRACEFUL);
-    });
-    world.swap('A');
-    world.old = 'A';
-    await startPinned(world, 'A');
+    await pinCluster(world, 'A');
   });
   after(() => world.end());
 
@@ -166,13 +171,7 @@ describe('an app that was started inside a release and has kept it for long', ()
   let world;
   before(async () => {
     world = await new World().init({ kill_timeout_ms: 2000 }, { within_ms: 25000 });
-    ['A', 'B', 'C'].forEach(id => {
-      world.release(id);
-      world.file(id, 'server.js', GRACEFUL);
-    });
-    world.swap('B');
-    world.old = 'B';
-    await startPinned(world, 'A');
+    await pinCluster(world, 'B');
   });
   after(() => world.end());
 

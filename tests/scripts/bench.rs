@@ -191,6 +191,20 @@ impl Bench {
         fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
 
+    /// Holds every run of a tool among whose words `word` is, until the returned hold is let go.
+    pub(crate) fn hold_tool(&self, tool: &str, word: &str) -> Hold {
+        let hold = Hold::new(&self.area);
+        self.shadow(tool, &format!("{}\nexec REAL \"$@\"", hold.script(word)));
+        hold
+    }
+
+    /// The same, behind what the tool does: that is done, and not yet over.
+    pub(crate) fn hold_behind(&self, tool: &str, word: &str) -> Hold {
+        let hold = Hold::new(&self.area);
+        self.shadow(tool, &format!("REAL \"$@\" || exit\n{}", hold.script(word)));
+        hold
+    }
+
     /// Proves the bench: the session and all that it started run the wanted shell, and with busybox nothing else.
     fn assert_shell(&self) {
         let session = self.lock().pid;
@@ -228,6 +242,55 @@ impl Bench {
         assert!(signal(self.lock().pid, Signal::Kill));
         run.kill();
     }
+}
+
+/// A tool of the host that is held.
+pub(crate) struct Hold {
+    begun: PathBuf,
+    go: PathBuf,
+}
+
+impl Hold {
+    fn new(area: &Area) -> Hold {
+        Hold { begun: area.path().join("begun"), go: area.path().join("go") }
+    }
+
+    /// The tool's part of it. Without `begun` the area is gone, and nobody is left to let it go.
+    fn script(&self, word: &str) -> String {
+        let (begun, go) = (self.begun.display(), self.go.display());
+        let held = format!("while [ ! -e '{go}' ] && [ -e '{begun}' ]; do sleep 0.1; done");
+        format!("case \" $* \" in *\"{word}\"*) : >'{begun}'; {held} ;; esac")
+    }
+
+    /// Waits until the tool is run.
+    #[track_caller]
+    pub(crate) fn wait(&self, run: &Running) {
+        self.wait_within(Duration::from_secs(30), run);
+    }
+
+    /// The same, with a limit of its own.
+    #[track_caller]
+    pub(crate) fn wait_within(&self, limit: Duration, run: &Running) {
+        appears(&self.begun, "the tool is run", limit, run);
+    }
+
+    /// It goes on, and so does every later run of it.
+    pub(crate) fn let_go(&self) {
+        fs::write(&self.go, "").unwrap();
+    }
+
+    /// It is held again.
+    pub(crate) fn again(&self) {
+        // It need not have been run yet.
+        let _ = fs::remove_file(&self.begun);
+        fs::remove_file(&self.go).unwrap();
+    }
+}
+
+/// Waits until a run has come so far that this file is there.
+#[track_caller]
+pub(crate) fn appears(file: &Path, what: &str, within: Duration, run: &Running) {
+    eventually(what, within, || if file.exists() { Ok(()) } else { Err(run.so_far()) });
 }
 
 /// A lock as it lies on the host.

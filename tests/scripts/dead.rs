@@ -141,23 +141,14 @@ fn ask_to_end(bench: &Bench, name: &str) {
 
 fn the_whole_session_is_asked_to_end_in_the_switch(bench: &mut Bench) {
     let old = bench.release(&App::site("v1"));
-    let (begun, go) = (bench.area.path().join("begun"), bench.area.path().join("go"));
     // The switch takes a while, and is in the middle of it when the signal comes.
-    let wait = format!(
-        "case $* in */next/current*) : >'{}'; while [ ! -e '{}' ]; do sleep 0.1; done ;; esac\nexec REAL \"$@\"",
-        begun.display(),
-        go.display()
-    );
-    bench.shadow("mv", &wait);
+    let switch = bench.hold_tool("mv", "/next/current");
     bench.write(&App::site("v2"));
     let run = bench.start("deploy", &[]);
-    eventually("the switch has begun", Duration::from_secs(30), || match begun.exists() {
-        true => Ok(()),
-        false => Err(run.so_far()),
-    });
+    switch.wait(&run);
     ask_to_end(bench, "TERM");
     // The job is in a group of its own: it comes to its end, which the session has to hear of.
-    fs::write(&go, "").unwrap();
+    switch.let_go();
     let output = run.finish().expect(4);
     blames_no_release(bench, &output, "activate", &output.release());
     bench.site.settles_to(&Live::Old(old), REST);

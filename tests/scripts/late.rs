@@ -22,14 +22,9 @@ super::in_every_shell! {
 
 fn no_commit_goes_to_a_session_that_takes_back(bench: &mut Bench) {
     let old = bench.release(&App::site("v1"));
-    let (hang, begun) = (bench.area.path().join("hang"), bench.area.path().join("begun"));
-    // Putting back takes as long as there is a file: the record's change is its last part but one.
-    let script = format!(
-        "case $* in *previous*) while [ -e '{}' ]; do : >'{}'; sleep 0.1; done ;; esac\nexec REAL \"$@\"",
-        hang.display(),
-        begun.display()
-    );
-    bench.shadow("sed", &script);
+    // Putting back takes as long as this one is held: the record's change is its last part but one.
+    let record = bench.hold_tool("sed", "previous");
+    record.let_go();
     bench.soaks().set("health.soak", "5s");
     bench.write(&App::site("v2"));
     let run = bench.start("deploy", &[]);
@@ -38,16 +33,13 @@ fn no_commit_goes_to_a_session_that_takes_back(bench: &mut Bench) {
     eventually("the watch sleeps", Duration::from_secs(5), || {
         process::all().into_iter().any(watches).then_some(()).ok_or_else(|| run.so_far())
     });
-    fs::write(&hang, "").unwrap();
+    record.again();
     // Its lock is taken away by hand; it answers on, but what it says is another word.
     bench.plant("free");
-    eventually("the way back has begun", Duration::from_secs(4), || match begun.exists() {
-        true => Ok(()),
-        false => Err(run.so_far()),
-    });
+    record.wait_within(Duration::from_secs(4), &run);
     // What the soak saw was well; only the answer just before the commit can tell.
     run.wait_for("the commit's failure", |event| event.is("step_failed", "commit"));
-    fs::remove_file(&hang).unwrap();
+    record.let_go();
     let output = run.finish().expect(4);
     assert!(!output.events().iter().any(|event| event.is("step_started", "commit")), "{output}");
     bench.site.assert_invariant(&Live::Old(old));
@@ -105,24 +97,15 @@ fn a_current_that_was_changed_by_hand_is_left_to_a_human(bench: &mut Bench) {
 fn a_cancel_while_old_releases_go_leaves_a_good_one(bench: &mut Bench) {
     let old = bench.release(&App::site("v1"));
     bench.config.set("release.keep", 1);
-    let (begun, go) = (bench.area.path().join("begun"), bench.area.path().join("go"));
-    let script = format!(
-        "case $* in */trash/2*) : >'{}'; while [ ! -e '{}' ]; do sleep 0.1; done ;; esac\nexec REAL \"$@\"",
-        begun.display(),
-        go.display()
-    );
-    bench.shadow("rm", &script);
+    let removal = bench.hold_tool("rm", "/trash/2");
     // The release that was live before this run is its way back, so it goes with the next one only.
     let second = bench.release(&App::site("v2"));
     bench.write(&App::site("v3"));
     let run = bench.start("deploy", &[]);
-    eventually("old releases go", Duration::from_secs(30), || match begun.exists() {
-        true => Ok(()),
-        false => Err(run.so_far()),
-    });
+    removal.wait(&run);
     run.signal(Signal::Int);
     run.wait_for("the cancel is heard", |event| event.text("text").contains("cancelled while"));
-    fs::write(&go, "").unwrap();
+    removal.let_go();
     let output = run.finish().expect(0);
     let new = output.release();
     bench.site.assert_invariant(&Live::New(new.clone()));

@@ -6,9 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, appears};
 use crate::support::apps::App;
-use crate::support::process::eventually;
 use crate::support::shipit::Output;
 use crate::support::site::Live;
 use crate::support::tree;
@@ -178,10 +177,7 @@ fn a_cut_upload_is_a_source_for_the_next(bench: &mut Bench) {
     bench.shadow("tar", &hang);
     bench.write(&one);
     let run = bench.start("deploy", &[]);
-    eventually("a part has arrived", Duration::from_secs(30), || match begun.exists() {
-        true => Ok(()),
-        false => Err(run.so_far()),
-    });
+    appears(&begun, "a part has arrived", Duration::from_secs(30), &run);
     run.kill();
     bench.site.settles_to(&Live::Nothing, Duration::from_secs(10));
     assert_eq!(fs::metadata(&incoming).unwrap().mode() & 0o777, 0o700);

@@ -1,6 +1,5 @@
 //! A disk that is nearly full, or becomes so in the middle of the switch.
 
-use std::fs;
 use std::time::Duration;
 
 use crate::bench::{Bench, Disk};
@@ -59,27 +58,18 @@ fn inodes_are_made_free_as_well(bench: &mut Bench) {
 fn a_disk_that_fills_in_the_switch_does_not_keep_it(bench: &mut Bench) {
     let disk = Disk::mount(&bench.site.dir, "size=16m,nr_inodes=300");
     let old = bench.release(&App::site("v1"));
-    let (begun, go) = (bench.area.path().join("begun"), bench.area.path().join("go"));
     // The link is switched, and the switch not yet over.
-    let wait = format!(
-        "REAL \"$@\" || exit\ncase $* in */next/current*) : >'{}'; while [ ! -e '{}' ]; do sleep 0.1; done ;; esac",
-        begun.display(),
-        go.display()
-    );
-    bench.shadow("mv", &wait);
+    let switch = bench.hold_behind("mv", "/next/current");
     bench.write(&App::site("v2"));
     let run = bench.start("deploy", &[]);
-    eventually("the switch has begun", Duration::from_secs(30), || match begun.exists() {
-        true => Ok(()),
-        false => Err(run.so_far()),
-    });
+    switch.wait(&run);
     disk.fill();
     run.kill();
     eventually("current is the old one", Duration::from_secs(2), || match bench.site.current() {
         Some(id) if id == old => Ok(()),
         other => Err(format!("{other:?}")),
     });
-    fs::write(&go, "").unwrap();
+    switch.let_go();
     bench.site.settles_to(&Live::Old(old), Duration::from_secs(8));
     disk.empty();
     bench.release(&App::site("v3"));

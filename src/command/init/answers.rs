@@ -10,7 +10,7 @@ use crate::cli::InitArgs;
 use crate::command::env;
 use crate::config::{Config, FILE};
 use crate::error::{Error, Result};
-use crate::init::{self, Answers, Ecosystem, Project, Stage, Target};
+use crate::init::{self, Answers, Ecosystem, Project, Stage};
 use crate::text::{clean, list};
 
 /// The app's folder: the only one there is, or the one that is chosen.
@@ -72,10 +72,10 @@ pub(super) fn answer(project: &mut Project, args: &InitArgs, asks: bool, told: &
     if let Some(ecosystem) = &ecosystem {
         take_over(project, ecosystem, &mut answers, told);
     }
-    let targets = ecosystem.map(|ecosystem| ecosystem.targets).unwrap_or_default();
-    answers.stages = stages(args, &targets, &answers.app, asks)?;
+    let theirs = ecosystem.map(|ecosystem| ecosystem.stages).unwrap_or_default();
+    answers.stages = stages(args, &theirs, &answers.app, asks)?;
     answers.env_file = [".env", ".env.production"].iter().any(|name| project.folder.join(name).is_file());
-    if targets.iter().any(|target| answers.stages.iter().any(|stage| stage.path == target.path)) {
+    if theirs.iter().any(|theirs| answers.stages.iter().any(|stage| stage.path == theirs.path)) {
         told.note(
             "`pm2 deploy` keeps a link `current` to its own `source` folder in the path that was taken over",
             "the first deploy stops before it changes anything, and prints the commands that move it aside; \
@@ -106,18 +106,13 @@ fn take_over(project: &mut Project, ecosystem: &Ecosystem, answers: &mut Answers
     }
 }
 
-fn stages(args: &InitArgs, targets: &[Target], app: &str, asks: bool) -> Result<Vec<Stage>> {
-    let wanted = |target: &&Target| args.stage.as_ref().is_none_or(|stage| *stage == target.stage);
-    let taken: Vec<&Target> = targets.iter().filter(wanted).filter(|target| !target.hosts.is_empty()).collect();
+/// `theirs`: those of a PM2 file.
+fn stages(args: &InitArgs, theirs: &[Stage], app: &str, asks: bool) -> Result<Vec<Stage>> {
+    let wanted = |stage: &&Stage| args.stage.as_ref().is_none_or(|name| *name == stage.name) && !stage.hosts.is_empty();
+    let taken: Vec<&Stage> = theirs.iter().filter(wanted).collect();
     if args.hosts.is_empty() && !taken.is_empty() {
-        let stage = |target: &&Target| Stage {
-            name: target.stage.clone(),
-            hosts: target.hosts.clone(),
-            path: args.path.clone().unwrap_or_else(|| target.path.clone()),
-            branch: target.branch.clone(),
-            identity: target.identity.clone(),
-        };
-        let stages: Vec<Stage> = taken.iter().map(stage).collect();
+        let moved = |stage: &Stage| Stage { path: args.path.clone().unwrap_or(stage.path.clone()), ..stage.clone() };
+        let stages: Vec<Stage> = taken.into_iter().map(moved).collect();
         for stage in &stages {
             judge(&Answers { app: app.to_owned(), stages: vec![stage.clone()], ..Answers::default() })
                 .map_err(|error| named_flag(error, "the PM2 file's deploy block"))?;

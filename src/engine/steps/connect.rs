@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::config::Reuse;
 use crate::engine::host::{Begun, HostRun, Phase};
 use crate::engine::run::{Context, Run, build_and_package, random};
 use crate::engine::scripts::Beginning;
@@ -133,8 +132,8 @@ async fn lock_all(context: &Context<'_>, hosts: &mut [HostRun]) -> Result<()> {
 async fn begin(context: &Context<'_>, host: &mut HostRun, history: &str) -> Result<Begun> {
     host.connect(context.config, context.terminal).await?;
     let earlier = context.plan.verb == Verb::Rollback;
-    let reuse = context.plan.has(Step::Receive) && context.config.release.reuse != Reuse::Off;
-    host.begin(context.config, &Beginning { keep: context.keep, history, earlier, reuse }).await
+    let receives = context.plan.has(Step::Receive);
+    host.begin(context.config, &Beginning { keep: context.keep, history, earlier, receives }).await
 }
 
 /// What keeps a deploy off this host. The way out of it, a rollback, and what only tidies up go on.

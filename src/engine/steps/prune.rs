@@ -10,6 +10,10 @@ use crate::text::count;
 
 /// Old releases go. A failure is a warning: the release is live.
 pub(in crate::engine) async fn prune(_: &Context<'_>, host: &mut HostRun) -> Result<String> {
+    // In every plan this comes last but for the goodbye.
+    if let Some(session) = &mut host.session {
+        session.words_ahead(&["prune", "end"]).await;
+    }
     match host.ask("prune", Duration::from_secs(660), "prune").await {
         Ok(Reply::Pruned(0)) => Ok("nothing to remove".into()),
         Ok(Reply::Pruned(n)) => Ok(format!("{} removed", count(n, "release"))),

@@ -17,6 +17,7 @@ use crate::engine::scripts::Intake;
 use crate::error::Result;
 use crate::event::EventKind;
 use crate::plan::Step;
+use crate::service;
 use crate::text::bytes;
 
 /// How long a host may take to complete, verify and sync a release after the last byte was sent.
@@ -25,6 +26,8 @@ const RECEIVE_LIMIT: Duration = Duration::from_secs(3600);
 const LOOK_LIMIT: Duration = Duration::from_secs(120);
 /// What the host's script ends with where what lies there does not serve.
 const SEND_ALL: i32 = 2;
+/// What it ends with where only what the release says of its own service is wrong.
+const NOT_PREPARED: i32 = 3;
 
 /// An archive; hosts that lack the same share it.
 struct Packed {
@@ -54,12 +57,14 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             host.events.send(EventKind::StepNote { step: Step::Receive.word(), text });
             delta = None;
         }
-        if said.code != Some(0) {
-            return Err(host.failed("receive", said.why));
-        }
-        if let Err(error) = host.job("prepare", "", "receive", Duration::from_secs(60)).await {
-            blame(host, &context.release().id, &error).await;
-            return Err(error);
+        match said.code {
+            Some(0) => {}
+            Some(NOT_PREPARED) => {
+                let error = host.job_failed("prepare", said, "receive").await;
+                blame(host, &context.release().id, &error).await;
+                return Err(error);
+            }
+            _ => return Err(host.failed("receive", said.why)),
         }
         let reused = delta.map_or(String::new(), |delta| {
             let all = delta.sent.files + delta.reused.files;
@@ -121,6 +126,7 @@ async fn send(
         settings: &release.settings,
         limits: Limits::of(release, &host.facts),
         node: host.facts.value("node").unwrap_or_default(),
+        runs: service::runs(&release.service),
         app_dir: &release.app_dir,
         access: &context.config.release.access,
         shared: &release.shared,

@@ -276,6 +276,14 @@ impl Bench {
         std::fs::write(self.area.path().join("known_hosts"), lines).expect("the area is writable");
     }
 
+    /// Has the config name a port for the first host at which nobody listens.
+    pub(crate) fn lose_first_host(&mut self) {
+        let mut addresses: Vec<toml::Table> = self.hosts.iter().map(Host::address).collect();
+        let nobody = format!("{}@127.0.0.1:{}", self.hosts[0].account.name, ports::free());
+        addresses[0].insert("address".into(), nobody.into());
+        self.config.set(&format!("stages.{STAGE}.hosts"), addresses);
+    }
+
     /// Puts `app` and the config into the project.
     pub(crate) fn write(&self, app: &App) {
         app.write(&self.project.join("dist"));

@@ -45,3 +45,14 @@ pub(crate) fn bench(preset: &str) -> Bench {
     bench.hosts[0].health = "/api/health";
     bench
 }
+
+/// Deploys the project with this version in its package.json, and the config as it is now; the release.
+#[track_caller]
+pub(crate) fn deploy(bench: &Bench, version: &str) -> String {
+    let file = bench.project.join("package.json");
+    let mut package: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    package["version"] = version.into();
+    fs::write(&file, package.to_string()).unwrap();
+    bench.write_config();
+    bench.run("deploy", &["--json"]).expect(0).release()
+}
