@@ -174,7 +174,6 @@ impl Bench {
             }
         }
         if self.service == Service::Command {
-            let _ = fs::remove_file(self.site.dir.join("shared/pid"));
             let mut start = match self.way {
                 Way::Ssh => self.owner.command("sh"),
                 Way::Local => Command::new("sh"),
@@ -315,11 +314,14 @@ fn write_project(project: &Path, config: &Config, version: &str, service: Servic
     app.write(&project.join("dist"));
 }
 
-/// A service's own lines: one server, known by a file that outlives releases.
+/// A service's own lines. The server is known by where it stands: a file could not be written on a full disk.
 const SERVICE: &str = r#"# Starts, stops and looks at the server. Run in the release's directory.
-pid=$(cat ../../shared/pid 2>/dev/null)
-# A number that was given out again is nobody of ours.
-case $(readlink "/proc/${pid:-none}/cwd") in */srv/releases/*) ;; *) pid= ;; esac
+here=$(cd ../.. && pwd -P)
+pid=
+for cwd in $(find /proc/[0-9]*/cwd -maxdepth 0 -lname "$here/releases/*" 2>/dev/null); do
+  p=${cwd#/proc/} p=${p%/cwd}
+  case $(tr '\0' ' ' <"/proc/$p/cmdline") in 'node server.js '*) pid=$p ;; esac
+done
 case $1 in
   status) [ -n "$pid" ]; exit ;;
 esac
@@ -329,7 +331,6 @@ if [ -n "$pid" ]; then
 fi
 [ "$1" != stop ] || exit 0
 setsid node server.js >/dev/null 2>&1 </dev/null &
-echo $! >../../shared/pid
 "#;
 
 /// Ends a whole process group.

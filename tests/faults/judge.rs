@@ -26,6 +26,9 @@ pub(crate) struct Before {
 /// ended, and a machine under load.
 const ALONE: Duration = Duration::from_secs(25);
 
+/// No run takes longer, in seconds, however loaded the machine is: what took so long was a limit of minutes.
+const LONGEST: f64 = 90.0;
+
 /// The exit codes that the case may have; none: it was killed.
 pub(crate) fn codes(case: &Case) -> &'static [Option<i32>] {
     const DONE: &[Option<i32>] = &[Some(0)];
@@ -50,10 +53,12 @@ pub(crate) fn codes(case: &Case) -> &'static [Option<i32>] {
         // `activate` has been asked for: whoever stops listening can't know.
         (Phase::Before, Fault::InterruptedTwice) if place.step == "activate" => &[Some(130), Some(5)],
         (Phase::Before, Fault::Interrupted | Fault::Terminated | Fault::InterruptedTwice) => &[Some(130)],
-        (Phase::Before, Fault::Hangs) if !place.vital || place.at != At::Line("before_switch") => &[Some(130)],
+        (Phase::Before, Fault::Hangs) if place.at != At::Line("before_switch") => &[Some(130)],
         // Whatever needs the space first.
         (Phase::Before, Fault::DiskFull) => &[Some(1), Some(4), Some(0)],
-        (Phase::Before, Fault::ToolFails) if !place.vital => DONE,
+        (Phase::Before, Fault::ToolFails | Fault::ScriptKilled) if !place.vital => DONE,
+        // A session whose every tool fails from its start on may find that out late.
+        (Phase::Before, Fault::ScriptFails) if !place.vital => &[Some(0), Some(1), Some(4)],
         // The switch may begin, and then be taken back, where the journal was not what failed.
         (Phase::Before, _) if place.step == "activate" => &[Some(1), Some(4)],
         (Phase::Before, _) if *verb == Verb::First || place.owner != Owner::Here => &[Some(1)],
@@ -106,6 +111,10 @@ pub(crate) fn judge(bench: &Bench, case: &Case, before: &Before, output: &Output
         if (link, &servers) != (before.link, &before.servers) {
             return Err(format!("code {:?}, nothing was touched: {before:?}, now {link:?} {servers:?}", output.code));
         }
+    }
+    let took = events.last().and_then(|event| event.0["seconds"].as_f64()).unwrap_or(0.0);
+    if took > LONGEST && !case.is_slow() {
+        return Err(format!("it took {took} s"));
     }
     last_line(output, &right)?;
     settles(bench, case, &right)

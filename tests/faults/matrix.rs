@@ -183,6 +183,10 @@ impl Place {
 const LOCK: Place = tool("connect", "lock", "ln", "*.shipit/lock.*").session().optional();
 const NOTES: Place = tool("connect", "notes", "mkfifo", "*").session();
 const FACTS: Place = tool("connect", "facts", "df", "*").session().optional();
+const NOTED: Place = tool("connect", "what is live", "ln", "*/back/current").session();
+const HELD: Place = tool("connect", "what can be reused", "", "")
+    .at(At::Tool("sha256sum", "*-c*", r#"[ "${PWD##*/}" != tree ]"#))
+    .optional();
 const BUILD: Place = tool("build", "line", "", "").here(At::Line("build"));
 const PACKAGE: Place = tool("package", "begin", "", "").here(At::Event);
 const PREFLIGHT: Place = tool("preflight", "begin", "", "").here(At::Event);
@@ -230,9 +234,13 @@ pub(crate) fn places(service: Service, verb: Verb) -> Vec<Place> {
         Some(RECORD),
         Some(AFTER),
     ];
-    let mut all = vec![Some(LOCK), Some(NOTES), Some(FACTS)];
+    let mut all = vec![Some(LOCK), Some(NOTES), (verb != Verb::First).then_some(NOTED), Some(FACTS)];
     match verb {
-        Verb::First | Verb::Deploy => all.extend(deploy),
+        Verb::First => all.extend(deploy),
+        Verb::Deploy => {
+            all.push(Some(HELD));
+            all.extend(deploy);
+        }
         Verb::Rollback => all.extend([Some(PREFLIGHT), Some(CHECK)]),
         Verb::TakeBack => all.extend([Some(BACK), command(REVERT), Some(JOURNAL_GONE)]),
         Verb::Finish => all.extend([Some(RECORD_LATE), Some(COMMIT_GONE)]),
@@ -354,7 +362,7 @@ const ORDER: [&str; 14] = [
 
 impl Case {
     /// Whether it waits out a limit of minutes that no config shortens.
-    fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         self.fault == Fault::Hangs && matches!(self.place.name, "record" | "trash")
     }
 }
