@@ -320,7 +320,7 @@ here=$(cd ../.. && pwd -P)
 pid=
 for cwd in $(find /proc/[0-9]*/cwd -maxdepth 0 -lname "$here/releases/*" 2>/dev/null); do
   p=${cwd#/proc/} p=${p%/cwd}
-  case $(tr '\0' ' ' <"/proc/$p/cmdline") in 'node server.js '*) pid=$p ;; esac
+  case $(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline") in 'node server.js '*) pid=$p ;; esac
 done
 case $1 in
   status) [ -n "$pid" ]; exit ;;

@@ -363,7 +363,7 @@ const ORDER: [&str; 14] = [
 impl Case {
     /// Whether it waits out a limit of minutes that no config shortens.
     pub(crate) fn is_slow(&self) -> bool {
-        self.fault == Fault::Hangs && matches!(self.place.name, "record" | "trash")
+        self.fault == Fault::Hangs && matches!(self.place.name, "record" | "trash" | "journal" | "switch")
     }
 }
 
