@@ -1,5 +1,5 @@
 # What a new release can be made of: tells, as `@held TEXT` lines (gzip, base64), the manifest of the live release, `b PATH`
-# for each of its files that is not as released, `h SHA256 PATH` for each file in incoming/, then `e`; and `@told`. Only a
+# for each of its files that is not as released, `h SHA256 PATH` for each file in incoming/, then `e`. Only a
 # hint: whatever is made of it is verified as a whole. And what of that `status` shows. Only reads. Defines functions; needs
 # lib.sh, verify.sh; OLD; `held` fd 8, `held_drift` facts.sh.
 # shellcheck shell=sh disable=SC2016,SC2154
@@ -57,11 +57,10 @@ held_incoming() {
 
 # A line is at most what a pipe takes in one piece: the session speaks on the same channel.
 held() {
-  if { command -v awk && command -v base64 && command -v xargs; } >&2; then
+  if { command -v awk && command -v base64 && command -v xargs; } >/dev/null; then
     { held_release; held_incoming; echo e; } | gzip -1c | base64 | awk '
       { text = text $0 }
       length(text) > 3000 { print "@held " text; fflush(); text = "" }
       END { print "@held " text }' >&8
   fi
-  printf '@told\n' >&8
 }

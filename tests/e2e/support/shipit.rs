@@ -184,7 +184,12 @@ impl Running {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, which: Signal) {
-        assert!(signal(self.child.id(), which), "it was over before {which:?} reached it:\n{}", self.so_far());
+        assert!(self.try_signal(which), "it was over before {which:?} reached it:\n{}", self.so_far());
+    }
+
+    /// Sends it a signal; whether it was still there.
+    pub(crate) fn try_signal(&self, which: Signal) -> bool {
+        signal(self.child.id(), which)
     }
 
     /// Ends it as `kill -9` does, and gives what it had said by then; fine if it was over already.
