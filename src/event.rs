@@ -2,7 +2,7 @@
 //! a reporter turns them into text.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 /// One thing that happened, on one host or (without `host`) here.
@@ -59,6 +59,14 @@ pub enum EventKind {
         step: &'static str,
         /// One clean, masked line.
         line: String,
+    },
+    /// What a host is sent of the release, and what it has already; told before the first byte.
+    Transfer {
+        /// The step.
+        step: &'static str,
+        /// The figures.
+        #[serde(flatten)]
+        transfer: Transfer,
     },
     /// Bytes sent so far. Throttled at the source.
     Progress {
@@ -129,6 +137,42 @@ pub enum EventKind {
         /// How long the run took.
         seconds: f64,
     },
+}
+
+/// How a host came by the files of a release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Files that travelled.
+    pub sent: Amount,
+    /// Files that it had, under whatever name.
+    pub reused: Amount,
+    /// Bytes that crossed the wire for it: packed, with all that goes along.
+    pub wire: u64,
+}
+
+/// Files and the bytes in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    /// How many.
+    pub files: usize,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// One more file.
+    pub fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl Transfer {
+    /// `42 of 45 files reused`; none where no file was.
+    pub fn reuse(&self) -> Option<String> {
+        let all = crate::text::count(self.sent.files + self.reused.files, "file");
+        (self.reused.files > 0).then(|| format!("{} of {all} reused", self.reused.files))
+    }
 }
 
 /// Whether a finished step did anything.

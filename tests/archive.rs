@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
-use shipit::artifact::{Artifact, Codec, Extra, Modes, Payload, escape, manifest, write_archive};
+use shipit::artifact::{Artifact, Codec, Extra, Modes, Payload, Way, escape, manifest, write_archive};
 use shipit::config::{Build, Preset, Service, Shared};
 use shipit::error::{Error, Result};
 
@@ -51,7 +51,7 @@ fn pack(artifact: &Artifact, out: &mut impl Write) -> Result<()> {
 }
 
 fn packed(artifact: &Artifact, codec: Codec) -> Vec<u8> {
-    let mut encoder = codec.encoder(Vec::new()).unwrap();
+    let mut encoder = codec.encoder(Way::Wire, Vec::new()).unwrap();
     pack(artifact, &mut encoder).unwrap();
     encoder.finish().unwrap()
 }

@@ -5,7 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::iter::Peekable;
 
+use super::Mutable;
 use super::manifest::unescape;
+use crate::event::Amount;
 
 /// The most entries that a host's telling may have.
 const ENTRIES: usize = 300_000;
@@ -23,8 +25,10 @@ pub struct Held {
 pub enum Fate {
     /// It travels.
     Sent,
-    /// The same path of the live release has it.
+    /// The same path of the live release has it; it is copied.
     Kept,
+    /// The same path of the live release is it: one file with two names.
+    Linked,
     /// Another path has its content.
     Copied,
 }
@@ -32,7 +36,8 @@ pub enum Fate {
 /// The way from what a host has to the new release.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
-    /// Lines for the host: `k N` keeps and `d N` drops N lines of its manifest, `+LINE` is a new one, `=PATH<TAB>LINE` a
+    /// Lines for the host: `k N` keeps and `d N` drops N lines of its manifest, `K N` keeps them for files that may be
+    /// linked, `+LINE` is a new one, `=PATH<TAB>LINE` a
     /// new one whose content lies at PATH of the live release, `~PATH<TAB>LINE` one whose content lies in incoming/.
     pub text: Vec<u8>,
     /// One for each line of the new manifest.
@@ -41,22 +46,6 @@ pub struct Delta {
     pub sent: Amount,
     /// Files that don't.
     pub reused: Amount,
-}
-
-/// Files and the bytes in them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// How many.
-    pub files: usize,
-    /// Bytes in them.
-    pub bytes: u64,
-}
-
-impl Amount {
-    fn add(&mut self, bytes: u64) {
-        self.files += 1;
-        self.bytes += bytes;
-    }
 }
 
 impl Held {
@@ -141,8 +130,9 @@ fn lines(manifest: &[u8]) -> Option<Vec<Line<'_>>> {
     (manifest.is_empty() || !all.is_empty()).then_some(all)
 }
 
-/// What has to be sent to a host that has `held` for the release with this manifest. None where nothing is gained.
-pub fn delta(manifest: &[u8], held: &Held) -> Option<Delta> {
+/// What has to be sent to a host that has `held` for the release with this manifest. None where nothing is gained. Files
+/// are linked only where `links` is given: with what of the new release is mutable.
+pub fn delta(manifest: &[u8], held: &Held, links: Option<&Mutable>) -> Option<Delta> {
     let (wanted, base) = (lines(manifest)?, lines(&held.manifest)?);
     let whole = |line: &Line<'_>| line.kind == b'f' && line.is_plain() && !held.damaged.contains(line.path);
     let mut sources: HashMap<&[u8], &[u8]> = HashMap::new();
@@ -157,8 +147,15 @@ pub fn delta(manifest: &[u8], held: &Held) -> Option<Delta> {
         let old = base.next_if(|old| old.key == line.key);
         let usable = |old: &Line<'_>| line.kind != b'f' || whole(old);
         if old.is_some_and(|old| old.text == line.text && line.is_plain() && usable(old)) {
-            runs.add(&mut delta.text, b'k', 1);
-            delta.take(line, if line.kind == b'l' { Fate::Sent } else { Fate::Kept });
+            let fate = match line.kind {
+                b'l' => Fate::Sent,
+                b'f' if links.is_some_and(|mutable| is_immutable(line.path) && !mutable.names(line.path)) => {
+                    Fate::Linked
+                }
+                _ => Fate::Kept,
+            };
+            runs.add(&mut delta.text, if fate == Fate::Linked { b'K' } else { b'k' }, 1);
+            delta.take(line, fate);
             continue;
         }
         runs.add(&mut delta.text, b'd', usize::from(old.is_some()));
@@ -186,6 +183,19 @@ pub fn delta(manifest: &[u8], held: &Held) -> Option<Delta> {
     runs.add(&mut delta.text, b'd', base.count());
     runs.end(&mut delta.text);
     (delta.reused.files > 0).then_some(delta)
+}
+
+/// Whether it lies in a tree that nobody writes to once it is made: installed packages, and assets named by their content.
+/// Tools keep caches in hidden folders of `node_modules`; pnpm keeps the packages there.
+fn is_immutable(path: &[u8]) -> bool {
+    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    let hidden = |part: &[u8]| part.starts_with(b".") && part != b".pnpm";
+    let folders = &parts[..parts.len() - 1];
+    let is_installed = folders.contains(&&b"node_modules"[..])
+        && !parts.windows(2).any(|pair| pair[0] == b"node_modules" && hidden(pair[1]));
+    let is_named_by_content =
+        folders.contains(&&b"_astro"[..]) || folders.windows(2).any(|pair| pair[0] == b".next" && pair[1] == b"static");
+    is_installed || is_named_by_content
 }
 
 /// A path of incoming/ as it can stand in a line.
@@ -248,8 +258,12 @@ mod tests {
     }
 
     fn of(wanted: &str, told: &str) -> (String, Vec<Fate>) {
+        linked(wanted, told, None)
+    }
+
+    fn linked(wanted: &str, told: &str, links: Option<&Mutable>) -> (String, Vec<Fate>) {
         let held = Held::parse(format!("{told}e\n").as_bytes()).unwrap();
-        let delta = delta(wanted.as_bytes(), &held).unwrap_or_default();
+        let delta = delta(wanted.as_bytes(), &held, links).unwrap_or_default();
         (String::from_utf8(delta.text).unwrap(), delta.fates)
     }
 
@@ -292,6 +306,42 @@ mod tests {
         let base = file('a', "a");
         let new = base.replace("0640", "0644");
         assert_eq!(of(&new, &base), (format!("d 1\n=a\t{new}"), vec![Fate::Kept]));
+    }
+
+    #[test]
+    fn only_what_nobody_writes_to_is_linked() {
+        let mutable = Mutable::new("", &Default::default(), &["node_modules/own/data".into()], &[]);
+        let immutable = ["a/.next/static/x.js", "a/_astro/x.css", "a/node_modules/b/x", "node_modules/.pnpm/b/x"];
+        let others = [
+            ".next/server/app/index.html",
+            ".next/server/static/x",
+            "_astro",
+            "a/.cache/x",
+            "node_modules",
+            "node_modules/.cache/x",
+            "node_modules/b/node_modules/.cache/x",
+            "node_modules/own/data/x",
+            "server.js",
+            "static/x",
+        ];
+        for (paths, fate) in [(&immutable[..], Fate::Linked), (&others[..], Fate::Kept)] {
+            for path in paths {
+                let line = file('a', path);
+                let (text, fates) = linked(&line, &line, Some(&mutable));
+                assert_eq!(
+                    (&*text, &*fates),
+                    (if fate == Fate::Linked { "K 1\n" } else { "k 1\n" }, &[fate][..]),
+                    "{path}"
+                );
+                assert_eq!(of(&line, &line).0, "k 1\n");
+            }
+        }
+        // Another mode, another name, another state than it was released in: a file of its own.
+        let (old, new) = (file('a', "node_modules/a"), file('a', "node_modules/b"));
+        assert_eq!(linked(&old.replace("0640", "0644"), &old, Some(&mutable)).1, [Fate::Kept]);
+        assert_eq!(linked(&new, &old, Some(&mutable)).1, [Fate::Copied]);
+        let damaged = format!("{}{old}b node_modules/a\n", file('c', "a"));
+        assert_eq!(linked(&format!("{}{old}", file('c', "a")), &damaged, Some(&mutable)).1, [Fate::Kept, Fate::Sent]);
     }
 
     #[test]

@@ -133,6 +133,7 @@ mod tests {
             hash: String::new(),
             script: None,
             env: Default::default(),
+            mutable: vec![],
             warnings: vec![],
         }
     }

@@ -10,6 +10,7 @@ mod engines; // which node is asked for
 mod hash; // sizes and SHA-256, in parallel
 mod machine; // headers of compiled files
 mod manifest; // one line for each entry
+mod mutable; // what need not stay as released
 mod natives; // compiled files against a host
 mod package; // package.json
 mod pages; // the assets that HTML names
@@ -25,10 +26,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use archive::{Payload, write_archive};
-pub use codec::{Codec, Encoder};
+pub use codec::{Codec, Encoder, Way};
 pub use delta::{Delta, Fate, Held, delta};
 pub use engines::{Engine, engines, major, pinned, satisfies};
 pub use manifest::{escape, manifest};
+pub use mutable::{Mutable, mutable_globs};
 pub use natives::{Machine, Natives};
 pub use tree::place;
 
@@ -56,6 +58,8 @@ pub struct Artifact {
     pub script: Option<String>,
     /// What the preset adds to the app's environment, where nobody says otherwise.
     pub env: BTreeMap<String, String>,
+    /// What the app writes in its release, as the preset knows: globs from the release's root.
+    pub mutable: Vec<String>,
     /// What the user should know, though nothing is wrong.
     pub warnings: Vec<String>,
 }
@@ -117,8 +121,8 @@ impl Artifact {
         let entries = hash::entries(tree)?;
         let hash = hash::hex(&manifest::content(&entries));
         warnings.splice(0..0, mapping.warnings);
-        let Mapping { app_dir, script, env, .. } = mapping;
-        Ok(Artifact { entries, app_dir, hash, script, env, warnings })
+        let Mapping { app_dir, script, env, mutable, .. } = mapping;
+        Ok(Artifact { entries, app_dir, hash, script, env, mutable, warnings })
     }
 
     /// The size of all files.

@@ -13,6 +13,8 @@ use crate::remote::{Facts, Reply};
 
 /// How long a host may take to tell about itself.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The same where it may have to read every file of a release.
+const READ_LIMIT: Duration = Duration::from_secs(600);
 
 /// What was seen of one host.
 pub(super) struct Seen {
@@ -26,17 +28,22 @@ pub(super) struct Seen {
 
 /// Looks at all hosts at once. With `keep`, also asks what a cleanup would remove.
 pub(super) async fn all(config: &Config, keep: Option<usize>) -> Vec<Seen> {
-    join_all(config.hosts.iter().map(async |host| one(config, host, keep).await)).await
+    join_all(config.hosts.iter().map(async |host| one(config, host, keep, false).await)).await
 }
 
-async fn one(config: &Config, host: &Host, keep: Option<usize>) -> Seen {
+/// Looks at all hosts at once, also at what of their live releases is not as released.
+pub(super) async fn drift(config: &Config) -> Vec<Seen> {
+    join_all(config.hosts.iter().map(async |host| one(config, host, None, true).await)).await
+}
+
+async fn one(config: &Config, host: &Host, keep: Option<usize>, drift: bool) -> Seen {
     let (events, _) = Events::channel();
     let mut run = HostRun::new(host.clone(), home(config, String::new()), &events);
     let mut removable = Vec::new();
     let facts = async {
         run.connect(config, terminal()).await?;
-        let script = run.home.look(config, keep);
-        let said = run.side(&script, "connect", LIMIT, None).await?;
+        let script = run.home.look(config, keep, drift);
+        let said = run.side(&script, "connect", if drift { READ_LIMIT } else { LIMIT }, None).await?;
         if said.code != Some(0) {
             return Err(Error::Step { host: host.name.clone(), step: "connect", why: said.why });
         }

@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod cleanup;
 mod deploy;
+mod drift;
 mod each;
 mod hold;
 mod init;

@@ -53,6 +53,7 @@ fn rows_json(facts: &Facts) -> Vec<serde_json::Value> {
                 "who": record.map(|record| &record.who),
                 "files": record.map(|record| record.files),
                 "bytes": record.map(|record| record.bytes),
+                "transfer": record.and_then(|record| record.transfer),
                 "previous": record.map(|record| &record.previous),
             })
         })
@@ -60,10 +61,12 @@ fn rows_json(facts: &Facts) -> Vec<serde_json::Value> {
 }
 
 fn table(host: &str, facts: &Facts) -> String {
-    let mut rows = vec![["", "RELEASE", "STATE", "AGE", "COMMIT", "WHO", "SIZE", "WHY"].map(str::to_owned)];
+    let mut rows =
+        vec![["", "RELEASE", "STATE", "AGE", "COMMIT", "WHO", "SIZE", "SENT", "REUSED", "WHY"].map(str::to_owned)];
     for id in present(facts) {
         let record = facts.records.get(id);
         let live = if facts.current() == Some(id.as_str()) { "*" } else { "" };
+        let transfer = record.and_then(|record| record.transfer);
         rows.push([
             live.into(),
             id.to_string(),
@@ -72,6 +75,8 @@ fn table(host: &str, facts: &Facts) -> String {
             record.map_or("-".into(), |record| record.short_commit()),
             record.map_or("-".into(), |record| clean(&record.who, 40)),
             record.map_or("-".into(), |record| bytes(record.bytes)),
+            transfer.map_or("-".into(), |transfer| bytes(transfer.wire)),
+            transfer.and_then(|transfer| transfer.reuse()).map_or("-".into(), |reuse| reuse.replace(" reused", "")),
             record.map_or(String::new(), |record| clean(&record.why, 120)),
         ]);
     }

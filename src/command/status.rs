@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::releases::columns;
-use super::{load, look, print, unheard};
+use super::{drift, load, look, print, unheard};
 use crate::cli::{Global, Place};
+use crate::config::Config;
 use crate::error::Result;
 use crate::remote::facts::Worker;
 use crate::remote::{Facts, reply};
@@ -17,10 +18,10 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let config = load(global, place.stage.as_deref(), &place.hosts)?;
     let mut hosts = Vec::new();
     let mut code = 0;
-    for seen in look::all(&config, None).await {
+    for seen in look::drift(&config).await {
         match seen.facts {
-            Ok(facts) if global.json => hosts.push(one_json(&seen.host.name, &facts)),
-            Ok(facts) => print(&one(&seen.host.name, &facts, &config.stage)),
+            Ok(facts) if global.json => hosts.push(one_json(&seen.host.name, &facts, &config)),
+            Ok(facts) => print(&one(&seen.host.name, &facts, &config)),
             Err(error) => hosts.push(unheard(&seen.host.name, &error, &mut code)),
         }
     }
@@ -30,7 +31,7 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     Ok(code)
 }
 
-fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
+fn one_json(host: &str, facts: &Facts, config: &Config) -> serde_json::Value {
     let tool = |name: &str| {
         facts.tool(name).map(|(file, version)| (name.to_owned(), json!({"file": file, "version": version})))
     };
@@ -41,6 +42,7 @@ fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
         "current": facts.current(),
         "state": record.map(|record| record.state),
         "commit": record.and_then(|record| record.commit.as_ref()),
+        "drift": drift::to_json(drift::of(facts, config).as_deref()),
         "workers": facts.workers,
         "tools": tools,
         "warnings": facts.warnings,
@@ -56,7 +58,8 @@ fn one_json(host: &str, facts: &Facts) -> serde_json::Value {
     })
 }
 
-fn one(host: &str, facts: &Facts, stage: &str) -> String {
+fn one(host: &str, facts: &Facts, config: &Config) -> String {
+    let stage = &config.stage;
     let mut text = format!("{host}\n");
     let mut line = |line: String| text.push_str(&format!("  {line}\n"));
     // What a person must know before they believe the rest.
@@ -88,6 +91,11 @@ fn one(host: &str, facts: &Facts, stage: &str) -> String {
                 format!(", {}, commit {} by {}", record.state.word(), record.short_commit(), record.who)
             });
             line(format!("live: {current}{about}"));
+            match drift::of(facts, config) {
+                Some(drift) => drift::line(&drift).into_iter().for_each(&mut line),
+                None if facts.value("dangling").is_some() => {}
+                None => line("whether its files are as released can't be told".into()),
+            }
         }
     }
     let tool = |name| facts.tool(name).map(|(file, version)| format!("{name} {version} ({file})"));

@@ -61,6 +61,7 @@ pub(super) const KEYS: &[&str] = &[
     "release.prefix",
     "release.access.group",
     "release.reuse",
+    "release.mutable",
     "rollout.parallel",
     "rollout.batch",
     "rollout.pause",

@@ -342,6 +342,8 @@ pub struct Release {
     pub access: Access,
     /// `reuse`
     pub reuse: Reuse,
+    /// `mutable`: globs of what the app writes in its release, relative to the app directory (leading `/`: release root).
+    pub mutable: Vec<String>,
 }
 
 /// How a new release gets the files that a host already has.
@@ -349,6 +351,8 @@ pub struct Release {
 pub enum Reuse {
     /// Copied there.
     Copy,
+    /// Where nobody ever writes to them, the same file under two names; else copied.
+    Hardlink,
     /// Not at all: everything is sent.
     Off,
 }

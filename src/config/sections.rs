@@ -256,7 +256,10 @@ pub(super) fn release(section: &Section<'_>, service: &Service) -> Release {
         keep: section.number("keep", 1..=1000).unwrap_or(5),
         prefix: prefix.unwrap_or_default(),
         access: access.unwrap_or(by_default),
-        reuse: section.choice("reuse", &[("copy", Reuse::Copy), ("off", Reuse::Off)]).unwrap_or(Reuse::Copy),
+        reuse: section
+            .choice("reuse", &[("copy", Reuse::Copy), ("hardlink", Reuse::Hardlink), ("off", Reuse::Off)])
+            .unwrap_or(Reuse::Copy),
+        mutable: section.parsed_list("mutable", glob).into_iter().map(|(glob, _)| glob).collect(),
     }
 }
 

@@ -62,6 +62,7 @@ mod tests {
             service: config.service.clone(),
             health: config.health.clone(),
             shared: config.shared.clone(),
+            mutable: vec![],
             settings: String::new(),
         }
     }

@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::host::Payload;
-use crate::artifact::{Artifact, Codec, Delta, Extra, Held, Modes, delta, manifest, write_archive};
+use crate::artifact::{Artifact, Codec, Delta, Extra, Held, Modes, Mutable, Way, delta, manifest, write_archive};
 use crate::error::{Error, Result};
-use crate::event::{EventKind, Events};
+use crate::event::{Amount, EventKind, Events};
 
 /// Everything that the archives of one release are made of.
 pub(super) struct Parcel {
@@ -39,22 +39,29 @@ impl Parcel {
         Sha256::digest(&self.manifest).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What a host that has `held` need not be sent; none: it needs all.
-    pub(super) fn delta(&self, held: &Held) -> Option<Delta> {
-        delta(&self.manifest, held)
+    /// What a host that has `held` need not be sent; none: it needs all. With `links` what is not mutable may be linked.
+    pub(super) fn delta(&self, held: &Held, links: Option<&Mutable>) -> Option<Delta> {
+        delta(&self.manifest, held, links)
+    }
+
+    /// Files that travel with this delta, and files that don't.
+    pub(super) fn amounts(&self, delta: Option<&Delta>) -> (Amount, Amount) {
+        let extra = self.extra.iter().map(|(_, content)| content.len() as u64).sum::<u64>();
+        let all = Amount { files: self.artifact.files() + self.extra.len(), bytes: self.artifact.bytes() + extra };
+        delta.map_or((all, Amount::default()), |delta| (delta.sent, delta.reused))
     }
 
     /// Packs into a temporary file that has no name: it is gone with the process, however that ends.
-    pub(super) async fn pack(self: &Arc<Self>, codec: Codec, delta: Option<Arc<Delta>>) -> Result<Arc<File>> {
+    pub(super) async fn pack(self: &Arc<Self>, codec: Codec, way: Way, delta: Option<Arc<Delta>>) -> Result<Arc<File>> {
         let parcel = Arc::clone(self);
-        let packed = tokio::task::spawn_blocking(move || parcel.pack_here(codec, delta.as_deref())).await;
+        let packed = tokio::task::spawn_blocking(move || parcel.pack_here(codec, way, delta.as_deref())).await;
         packed.expect("packing does not panic and is never aborted")
     }
 
-    fn pack_here(&self, codec: Codec, delta: Option<&Delta>) -> Result<Arc<File>> {
+    fn pack_here(&self, codec: Codec, way: Way, delta: Option<&Delta>) -> Result<Arc<File>> {
         let failed = |source| Error::File { path: std::env::temp_dir(), doing: "write a temporary file in", source };
         let file = tempfile::tempfile().map_err(failed)?;
-        let mut encoder = codec.encoder(BufWriter::with_capacity(256 * 1024, file)).map_err(failed)?;
+        let mut encoder = codec.encoder(way, BufWriter::with_capacity(256 * 1024, file)).map_err(failed)?;
         let payload = crate::artifact::Payload {
             manifest: &self.manifest,
             record: &self.record,

@@ -6,7 +6,8 @@ use chrono::Utc;
 
 use super::parcel::Parcel;
 use super::run::{Run, random};
-use crate::config::{Health, Service, Shared};
+use crate::artifact::{Mutable, mutable_globs};
+use crate::config::{Config, Health, Service, Shared};
 use crate::error::Result;
 use crate::event::EventKind;
 use crate::release::{ReleaseId, State};
@@ -20,7 +21,17 @@ pub(super) struct Release {
     pub(super) service: Service,
     pub(super) health: Health,
     pub(super) shared: Shared,
+    /// What it writes in its own tree: globs from its root.
+    pub(super) mutable: Vec<String>,
     pub(super) settings: String,
+}
+
+impl Release {
+    /// What of it need not be as released: by its record, and by what `deploy.toml` says today, so that a release is not
+    /// lost for want of a glob that nobody thought of in its time.
+    pub(super) fn mutable(&self, config: &Config) -> Mutable {
+        Mutable::new(&self.app_dir, &self.shared, &self.mutable, &config.release.mutable)
+    }
 }
 
 /// Makes the new release: its id, its record, its parcel.
@@ -50,8 +61,10 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         shared: config.shared.clone(),
         service: service.clone(),
         health: config.health.clone(),
+        mutable: [artifact.mutable.clone(), mutable_globs(&artifact.app_dir, &config.release.mutable)].concat(),
         node: None,
         bound: run.asks.as_ref().and_then(|asks| asks.natives.bound().map(str::to_owned)),
+        transfer: None,
         previous: String::new(),
         state: State::Unproven,
         why: String::new(),
@@ -66,6 +79,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
         mtime,
     )));
     let settings = service::settings(&service, &config.health, &artifact.app_dir, false);
+    let mutable = record.mutable;
     let commit = run.origin.commit.clone();
     decide(
         run,
@@ -75,6 +89,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
             service,
             health: run.request.config.health.clone(),
             shared: run.request.config.shared.clone(),
+            mutable,
             settings,
         },
         commit,
@@ -93,6 +108,7 @@ pub(super) fn earlier_release(run: &mut Run, record: Record) {
             service: record.service,
             health: record.health,
             shared: record.shared,
+            mutable: record.mutable,
             settings,
         },
         record.commit,

@@ -8,6 +8,7 @@ use super::release::Release;
 use crate::artifact::{Codec, place};
 use crate::config::{Access, Config, Reuse, Shared};
 use crate::error::Result;
+use crate::event::Transfer;
 use crate::release::{ReleaseId, State};
 use crate::remote::{self, Script};
 use crate::service;
@@ -80,6 +81,7 @@ impl Home {
             .var("SETTINGS", intake.settings)
             .var("LIMITS", intake.limits.line())
             .var("NODE", intake.node)
+            .var("TRANSFER", format!("\"transfer\":{}", serde_json::json!(intake.transfer)))
             .var("SERVICE", flag(intake.runs))
             .var("GROUP_NAME", group)
             .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
@@ -128,17 +130,24 @@ impl Home {
             .var("ENV_FILE", line.env_file.map(shared_path).unwrap_or_default())
     }
 
-    /// Looking without touching.
-    pub fn look(&self, config: &Config, keep: Option<usize>) -> Script {
-        self.script(
-            "look",
-            &[remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, service::words(&config.service), remote::LOOK],
-        )
-        .var("SHARED_FILES", config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"))
-        .var("PROGRAM", service::program(&config.service))
-        .var("NAMES", service::names(&config.service))
-        .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
-        .var("SURVEY", "")
+    /// Looking without touching; with `drift` also at what of the live release is not as released.
+    pub fn look(&self, config: &Config, keep: Option<usize>, drift: bool) -> Script {
+        let words = service::words(&config.service);
+        let mut parts = vec![remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words];
+        if drift {
+            parts.extend([remote::VERIFY, remote::HELD]);
+        }
+        parts.push(remote::LOOK);
+        self.script("look", &parts)
+            .var("DRIFT", if drift { "yes" } else { "" })
+            .var(
+                "SHARED_FILES",
+                config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
+            )
+            .var("PROGRAM", service::program(&config.service))
+            .var("NAMES", service::names(&config.service))
+            .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
+            .var("SURVEY", "")
     }
 
     /// Looking without touching, at all that a deploy would depend on.
@@ -156,6 +165,7 @@ impl Home {
         .var("NAMES", service::names(&config.service))
         // What a deploy that lacks space removes first: the new release counts as one of those that are kept.
         .var("KEEP", config.release.keep.saturating_sub(1).max(1).to_string())
+        .var("DRIFT", "")
         .var("SURVEY", "yes")
     }
 
@@ -217,6 +227,8 @@ pub(super) struct Intake<'a> {
     pub limits: Limits,
     /// The host's node, for the record; empty where there is none.
     pub node: &'a str,
+    /// What is sent, for the record.
+    pub transfer: Transfer,
     /// Whether it has a service, which may say more of itself.
     pub runs: bool,
     /// Where the app lies in it.
@@ -278,7 +290,7 @@ mod tests {
 
     /// Every script as it travels, for an app with and without a service.
     fn rendered() -> Vec<(String, String)> {
-        let mut all = Vec::new();
+        let mut all: Vec<(String, String)> = Vec::new();
         for (kind, service) in [
             ("files", ""),
             ("pm2", "[service.pm2]\nscript = \"server.js\"\nport = 3000\n"),
@@ -307,6 +319,7 @@ mod tests {
                 service: config.service.clone(),
                 health: config.health.clone(),
                 shared: config.shared.clone(),
+                mutable: vec![],
                 settings: "{}".into(),
             };
             let intake = Intake {
@@ -317,6 +330,7 @@ mod tests {
                 settings: "{}",
                 limits,
                 node: "v20.20.2",
+                transfer: Transfer::default(),
                 runs: true,
                 app_dir: "",
                 access: &Access::Private,
@@ -336,7 +350,7 @@ b",
                 }),
                 home.hold(Some("it's")),
                 home.mark(&id, State::Failed, "it's $(x)"),
-                home.look(&config, Some(3)),
+                home.look(&config, Some(3), true),
                 home.survey(&config),
                 home.unlock(""),
                 home.hook(&Line {
@@ -354,9 +368,13 @@ b",
             ];
             let names =
                 ["session", "driver", "side", "receive", "check", "hold", "mark", "look", "survey", "unlock", "hook"];
-            all.extend(
-                names.iter().zip(&scripts).map(|(name, script)| (format!("{kind}-{name}"), script.render().unwrap())),
-            );
+            for (name, script) in names.iter().zip(&scripts) {
+                let text = script.render().unwrap();
+                // Most are the same for every service.
+                if all.iter().all(|(_, other)| *other != text) {
+                    all.push((format!("{kind}-{name}"), text));
+                }
+            }
         }
         all
     }
@@ -376,9 +394,16 @@ b",
     #[test]
     fn every_shell_and_shellcheck_accept_the_scripts_as_they_travel() {
         // Exceptions: a directive is a comment and stays behind. 2012 and 2086 stand in the files with their reasons;
-        // 2034, 2317 and 2329: a part is there for several scripts; 1003, 2016 and 2088: data in single quotes.
-        let shellcheck =
-            ["shellcheck", "-s", "sh", "-f", "gcc", "-e", "1003,2012,2086,2034,2317,2329,2016,2088,2153,1090"];
+        // 2034, 2119, 2120, 2317 and 2329: a part is there for several scripts; 1003, 2016 and 2088: data in single quotes.
+        let shellcheck = [
+            "shellcheck",
+            "-s",
+            "sh",
+            "-f",
+            "gcc",
+            "-e",
+            "1003,2012,2086,2034,2119,2120,2317,2329,2016,2088,2153,1090",
+        ];
         let tools = [&["dash", "-n"][..], &["bash", "--posix", "-n"], &["busybox", "sh", "-n"], &shellcheck];
         let folder = tempfile::tempdir().unwrap();
         let mut found = String::new();

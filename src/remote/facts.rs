@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
-use super::reply::{Hold, Reply};
+use super::reply::{Drift, Hold, Reply};
 use crate::error::Finding;
 use crate::release::{ReleaseId, State};
 
@@ -33,6 +33,8 @@ pub struct Facts {
     pub hold: Option<Hold>,
     /// What an earlier run left was put right: committed or not, and its release.
     pub recovered: Option<(bool, String)>,
+    /// Files of the live release that are not as released, where that was asked for.
+    pub drift: Vec<Drift>,
     /// The service's processes.
     pub workers: Vec<Worker>,
     /// Sentences for the user.
@@ -103,6 +105,7 @@ impl Facts {
             Reply::Leftover { journal, release } => self.leftover = Some((journal, release)),
             Reply::Lock { alive, who, since, .. } => self.lock = Some((who, since, alive)),
             Reply::Hold(hold) => self.hold = Some(hold),
+            Reply::Drift(drift) => self.drift.push(drift),
             Reply::Recovered { committed, release } => self.recovered = Some((committed, release)),
             Reply::Worker(text) => match serde_json::from_str(&text) {
                 Ok(worker) => self.workers.push(worker),

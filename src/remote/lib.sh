@@ -106,7 +106,7 @@ end_group() {
 
 # Ends every group that is listed (GROUP.START) in a session's directory; 1 where one of them can't be ended.
 end_groups() {
-  all=0 gone= living=" $(cat /proc/[0-9]*/stat 2>/dev/null | sed -n 's/.*) [^ZX] [0-9]* \([0-9]*\) .*/\1/p' | tr '\n' ' ')"
+  all=0 gone='' living=" $(cat /proc/[0-9]*/stat 2>/dev/null | sed -n 's/.*) [^ZX] [0-9]* \([0-9]*\) .*/\1/p' | tr '\n' ' ')"
   for g in "$1"/groups/*.*; do
     n=${g##*/}
     case $n in *[!0-9.]*) continue ;; esac

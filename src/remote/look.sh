@@ -1,8 +1,8 @@
 # What is here, for `status`, `releases` and dry runs: facts, records, the lock, a leftover, what runs; with KEEP also
-# what a cleanup would remove (`@removed`). Writes nothing.
+# what a cleanup would remove (`@removed`); with DRIFT what of the live release is not as released. Writes nothing.
 # With SURVEY also what only `check` asks.
-# Needs lib.sh lock.sh home.sh facts.sh prune.sh or survey.sh, and a service's functions; BASE TOKEN SHARED_FILES
-# PROGRAM NAMES KEEP SURVEY.
+# Needs lib.sh lock.sh home.sh facts.sh prune.sh or survey.sh, and a service's functions, for DRIFT verify.sh and held.sh;
+# BASE TOKEN SHARED_FILES PROGRAM NAMES KEEP DRIFT SURVEY.
 # shellcheck shell=sh disable=SC2034,SC2154
 
 set -u
@@ -39,5 +39,10 @@ fi
 if [ -n "$KEEP" ]; then
   DRY_RUN=yes
   { remove_old; } 8>&1 | while read -r _ id; do say "removed $id"; done
+fi
+if [ -n "$DRIFT" ]; then
+  link_name current
+  OLD=$LINK
+  held_drift
 fi
 say "done 0"

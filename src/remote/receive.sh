@@ -1,7 +1,8 @@
 # Takes a release in: unpacks the payload on standard input into an empty stage, holds every file against the
 # manifest, links what is shared, makes it durable, and only then gives it its name below releases/.
 # Nothing is overwritten or deleted outside the stage and incoming/. Needs lib.sh lock.sh home.sh verify.sh reuse.sh;
-# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE GROUP_NAME FROM SERVICE (empty: nothing runs), SHARED_DIRS and SHARED_FILES:
+# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE TRANSFER GROUP_NAME FROM SERVICE (empty: nothing runs), SHARED_DIRS and
+# SHARED_FILES:
 # lines LINK<TAB>TEXT<TAB>PATH (the link in the release, its text, the path below shared/).
 # Ends with 2 where what lies here does not serve: then all is to be sent; with 3 where all is well but for what the
 # release says of its own service.
@@ -98,11 +99,11 @@ if [ "$(umask)" = 0002 ]; then
     mv "$STAGE/shared" "$STAGE/manifest"; } || fail "directories can't be made writable for the group"
 fi
 
-# Which node ran it is the host's own to say, at the end of the record's first line.
-if [ -n "$NODE" ]; then
-  { sed "1s/,\$/,\"node\":\"$(printf '%s' "$NODE" | tr -cd 'A-Za-z0-9.-')\",/" "$STAGE/record.json" >"$STAGE/record" && mv "$STAGE/record" "$STAGE/record.json"; } ||
-    fail "the record can't be written"
-fi
+# What is known only now goes to the end of the record's first line: what was sent, and which node is to run it.
+known=$TRANSFER
+[ -z "$NODE" ] || known="$known,\"node\":\"$(printf '%s' "$NODE" | tr -cd 'A-Za-z0-9.-')\""
+{ sed "1s/,\$/,$known,/" "$STAGE/record.json" >"$STAGE/record" && mv "$STAGE/record" "$STAGE/record.json"; } ||
+  fail "the record can't be written"
 
 sync_tree "$STAGE"
 if ! lock_mine || [ -e "$T/stop" ]; then fail "the lock was lost"; fi

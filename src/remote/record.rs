@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Health, Service, Shared};
+use crate::event::Transfer;
 use crate::release::{ReleaseId, State};
 
 /// `.shipit/records/ID.json`
@@ -32,6 +33,9 @@ pub struct Record {
     pub app_dir: String,
     /// What was shared into it.
     pub shared: Shared,
+    /// What it writes in its own tree: globs from the release's root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mutable: Vec<String>,
     /// How it was run; no secret values.
     pub service: Service,
     /// What its health was.
@@ -42,6 +46,9 @@ pub struct Record {
     /// A file of it that runs only on the major version of node it was built with; none: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<String>,
+    /// How this host came by its files, written there when it was received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
     /// What was live before it.
     #[serde(default)]
     pub previous: String,

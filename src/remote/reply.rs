@@ -8,6 +8,9 @@ use crate::text::clean;
 /// The longest line that is read; longer ones are cut.
 pub const LONGEST: usize = 256 * 1024;
 
+/// No path on a host is longer.
+const PATH: usize = 4096;
+
 /// One answer of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -98,6 +101,8 @@ pub enum Reply {
     Warn(String),
     /// `@bad PATH`: differs from the manifest.
     Bad(String),
+    /// `@drift changed|missing|added PATH`: a file of the live release is not as released.
+    Drift(Drift),
     /// `@dangling PATH`: a link that leads nowhere.
     Dangling(String),
     /// `@worker JSON`
@@ -173,11 +178,51 @@ impl Reply {
             "log" => Reply::Log(text()),
             "out" => Reply::Out(clean(rest, 2000)),
             "warn" => Reply::Warn(text()),
-            "bad" => Reply::Bad(text()),
+            "bad" => Reply::Bad(clean(rest, PATH)),
+            "drift" => {
+                let (how, path) = rest.split_once(' ')?;
+                Reply::Drift(Drift { how: How::parse(how)?, path: clean(path, PATH) })
+            }
             "dangling" => Reply::Dangling(text()),
             "worker" => Reply::Worker(rest.to_owned()),
             _ => return None,
         })
+    }
+}
+
+/// A file of the live release that is not as it was released.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Drift {
+    /// From the release's root, as its manifest writes it.
+    pub path: String,
+    /// In what way.
+    pub how: How,
+}
+
+/// In what way a file is not as released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// Another content.
+    Changed,
+    /// It is gone, or no file any more.
+    Missing,
+    /// It was not released.
+    Added,
+}
+
+impl How {
+    fn parse(word: &str) -> Option<How> {
+        [How::Changed, How::Missing, How::Added].into_iter().find(|how| how.word() == word)
+    }
+
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            How::Changed => "changed",
+            How::Missing => "missing",
+            How::Added => "added",
+        }
     }
 }
 

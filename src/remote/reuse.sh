@@ -1,9 +1,10 @@
 # Completes a release of which only a part was sent: its manifest out of the old one and the lines that came (`delta`), its
-# other files out of the live release and incoming/. Whatever goes wrong here is found out when all is verified.
-# Defines functions; STAGE MANIFEST_SHA FROM (the live release; empty: none).
+# other files out of the live release and incoming/. Whatever goes wrong here is found out when all is verified. A file of
+# the live release is never changed: what becomes one with it has its mode, owner and group already.
+# Defines functions; needs lib.sh, verify.sh; STAGE MANIFEST_SHA GROUP_NAME FROM (the live release; empty: none).
 # shellcheck shell=sh disable=SC2016,SC2154
 
-# Lists, one path a line, for the work that follows: dirs, same, moved and left (pairs FROM, TO), mode.MODE.
+# Lists, one path a line, for the work that follows: dirs, same, link.MODE, moved and left (pairs FROM, TO), mode.MODE.
 reuse_lists() {
   old=/dev/null
   [ -z "$FROM" ] || old=.shipit/manifests/$FROM
@@ -11,13 +12,15 @@ reuse_lists() {
     function path(line) { sub(/^[a-z] [^ ]* [^ ]* [^ ]* /, "", line); return line }
     function mode(line) { sub(/^[a-z] /, "", line); sub(/ .*/, "", line); if (line !~ /^[0-7]+$/) exit 3; return line }
     function next_old() { if ((getline old_line < old) < 1) exit 3 }
-    /^k / {
+    /^[kK] / {
+      link = /^K/
       for (n = $2; n > 0; n--) {
         next_old()
         print old_line >(at "manifest")
         kind = substr(old_line, 1, 1)
         if (kind == "l") continue
-        print "./" path(old_line) >(at (kind == "d" ? "dirs" : "same"))
+        if (link) print "./" path(old_line) >(at "link." mode(old_line))
+        else print "./" path(old_line) >(at (kind == "d" ? "dirs" : "same"))
         print "./" path(old_line) >(at "mode." mode(old_line))
       }
       next
@@ -53,6 +56,21 @@ reuse_moved() {
     while [ $# -gt 1 ]; do cp -pP $clone "$1" "$tree/$2" || exit 1; shift 2; done' "$CLONE" "$TREE")
 }
 
+# One file under two names, where the release's would be like the old one in everything; what is not, and what the disk
+# refuses to link, is copied. Looked for from the top: a folder that is a link by now leads to files of somebody else.
+reuse_links() {
+  for list in "$lists"/link.*; do
+    [ -e "$list" ] || continue
+    (
+      cd "releases/$FROM" || exit 1
+      find . -type f -perm "${list##*.}" -user "$1" -group "$2" ! -path "*$NL*" -print |
+        awk 'side == 1 { fit[$0]; next } $0 in fit' side=1 - side=2 "$list" >"$lists/fit"
+      each_of "$lists/fit" sh -c 'tree=$0; exec cp -lP --parents "$@" "$tree"' "$TREE"
+    ) || :
+    (cd "$TREE" && each_of "$list" sh -c 'for path; do [ -e "$path" ] || printf "%s\n" "$path"; done' sh) >>"$lists/same" || return 1
+  done
+}
+
 # A file that was copied keeps its time, so that caches go on believing it; under a new name it gets the release's. Modes
 # are the manifest's, whatever became of the old file's.
 reuse() {
@@ -62,6 +80,12 @@ reuse() {
   CLONE=
   ! cp --reflink=auto "$STAGE/delta" "$STAGE/clone" 2>/dev/null || CLONE=--reflink=auto
   (cd "$TREE" && each_of "$lists/dirs" mkdir -p) || return 1
+  # Whose the files are that arrive, by the one that always does: nothing is linked that is not like it, and what is copied
+  # becomes so, that nobody reads it who could read the old one only.
+  # shellcheck disable=SC2012 # stat has no common form
+  owner=$(ls -ln "$TREE/.release.json" | { read -r _ _ user group _; echo "$user $group"; })
+  group=${GROUP_NAME:-${owner#* }} owner=${owner% *}
+  reuse_links "$owner" "$group" || return 1
   if [ -s "$lists/same" ]; then
     (cd "releases/$FROM" && each_of "$lists/same" sh -c '
       clone=$0 tree=$1; shift
@@ -73,6 +97,5 @@ reuse() {
   for list in "$lists"/mode.*; do
     [ ! -e "$list" ] || each_of "$list" sh -c 'find "$@" -prune ! -type l ! -perm "$0" -exec chmod "$0" {} +' "${list##*.}" || return 1
   done
-  # What root ships is root's, as it is when it comes in the archive.
-  [ "$(id -u)" != 0 ] || find . -type f ! -user 0 -exec chown 0:0 {} + || return 1
+  find . -type f \( ! -user "$owner" -o ! -group "$group" \) -exec chown "$owner:$group" {} + || [ "$owner" != 0 ]
 }

@@ -18,18 +18,23 @@ is_manifest() {
   sum=$(sha256sum <"$STAGE/manifest") && [ "${sum%% *}" = "$MANIFEST_SHA" ]
 }
 
-# verify_tree TREE MANIFEST, both absolute. The current directory stays.
+# A filter over the lines that verify_tree holds a tree against.
+of_lines() { if [ "$manifest" = - ]; then printf '%s\n' "$lines" | "$@"; else "$@" <"$manifest"; fi; }
+
+# verify_tree TREE MANIFEST, both absolute, or - for lines on standard input. The current directory stays.
 verify_tree() (
+  manifest=$2 lines=
+  [ "$manifest" != - ] || lines=$(cat)
   cd "$1" || { printf 'bad .\n'; exit 1; }
   # sha256sum reads plain names itself; `./` keeps a file called - from being standard input.
   # Every file must be answered for: a list that was cut, or a checker that was ended, is no proof.
-  want=$(grep '^f ' "$2" | grep -vc '[\]')
+  want=$(of_lines grep '^f ' | grep -vc '[\]')
   if [ "$want" != 0 ]; then
-    checked=$(sed -n '/\\/!s|^f [0-7]* [0-9]* \([0-9a-f]*\) \(.*\)$|\1  ./\2|p' "$2" | sha256sum -c - 2>/dev/null)
+    checked=$(of_lines sed -n '/\\/!s|^f [0-7]* [0-9]* \([0-9a-f]*\) \(.*\)$|\1  ./\2|p' | sha256sum -c - 2>/dev/null)
     printf '%s\n' "$checked" | sed -n '/: OK$/!{s|^\./||;s|: FAILED.*||;s|^|bad |;p;}'
     [ "$(printf '%s\n' "$checked" | grep -c .)" = "$want" ] || printf 'bad .\n'
   fi
-  grep -e '^[dl] ' -e '^f .*[\]' "$2" | while IFS= read -r line; do
+  of_lines grep -e '^[dl] ' -e '^f .*[\]' | while IFS= read -r line; do
     kind=${line%% *} path=${line#* * * * }
     case $kind in
       d) unescape "$path"; [ -d "./$NAME" ] || printf 'bad %s\n' "$path" ;;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::plain::length;
+use super::plain::{length, sends};
 use super::screen::{Screen, fitted};
 use super::{Look, Plain, safe};
 use crate::event::{Event, EventKind, HostState, StepOutcome};
@@ -88,6 +88,7 @@ impl<W: Write> Bars<W> {
             EventKind::StepFinished { outcome, .. } => {
                 *outcome == StepOutcome::Ok && (event.host.is_none() || !self.several)
             }
+            EventKind::Transfer { .. } => false,
             EventKind::StepNote { .. } => !self.connecting.is_empty(),
             EventKind::StepStarted { .. } | EventKind::Progress { .. } => false,
             // Where it is not wanted as it comes, there is no text of it.
@@ -124,6 +125,11 @@ impl<W: Write> Bars<W> {
             }
             EventKind::StepStarted { step } => self.change(host, |row| row.begin(step)),
             EventKind::StepNote { text, .. } => self.say(host, text),
+            EventKind::Transfer { transfer, .. } => {
+                if let Some(text) = sends(transfer) {
+                    self.say(host, &text);
+                }
+            }
             EventKind::Output { line, .. } if !line.trim().is_empty() && !self.look.verbose => self.say(host, line),
             EventKind::Progress { done, total, .. } => self.change(host, |row| row.sent(*done, *total)),
             EventKind::StepFinished { step, outcome, seconds, .. } => {

@@ -95,6 +95,7 @@ impl<W: Write> Github<W> {
             EventKind::Started { .. }
             | EventKind::Release { .. }
             | EventKind::StepStarted { .. }
+            | EventKind::Transfer { .. }
             | EventKind::Progress { .. }
             | EventKind::Log { .. }
             | EventKind::HostEnded { .. } => {

@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::safe;
-use crate::event::{Event, EventKind, HostState, StepOutcome};
+use crate::event::{Event, EventKind, HostState, StepOutcome, Transfer};
 use crate::secret::Mask;
-use crate::text::{Paint, duration, list};
+use crate::text::{Paint, bytes, count, duration, list};
 
 /// Output lines kept of each step, to be shown if it fails.
 const KEPT: usize = 40;
@@ -63,6 +63,9 @@ impl<W: Write> Plain<W> {
                 lines.push(format!("{step:STEP$} {}", self.paint(Paint::Dim, "...")));
             }
             EventKind::StepStarted { .. } | EventKind::Progress { .. } => {}
+            EventKind::Transfer { step, transfer } => {
+                lines.extend(sends(transfer).map(|text| format!("{step:STEP$}   {text}")))
+            }
             EventKind::StepNote { step, text } => lines.push(format!("{step:STEP$}   {}", self.one_line(text))),
             EventKind::Output { step, line } => {
                 let line = self.one_line(line);
@@ -233,9 +236,24 @@ fn matters(kind: &EventKind) -> bool {
         | EventKind::StepStarted { .. }
         | EventKind::StepNote { .. }
         | EventKind::Output { .. }
+        | EventKind::Transfer { .. }
         | EventKind::Progress { .. }
         | EventKind::StepFinished { .. } => false,
     }
+}
+
+/// What a host is sent where it has a part already: `sends 3 of 45 files (157 KB), 42 are there (4.0 MB)`.
+pub(super) fn sends(transfer: &Transfer) -> Option<String> {
+    let Transfer { sent, reused, .. } = transfer;
+    let all = count(sent.files + reused.files, "file");
+    let text = format!(
+        "sends {} of {all} ({}), {} are there ({})",
+        sent.files,
+        bytes(sent.bytes),
+        reused.files,
+        bytes(reused.bytes)
+    );
+    (reused.files > 0).then_some(text)
 }
 
 /// `detail in 2.1s`; no time where it is too short to matter.

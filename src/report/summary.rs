@@ -101,6 +101,7 @@ impl Summary {
             EventKind::StepStarted { .. }
             | EventKind::StepNote { .. }
             | EventKind::Output { .. }
+            | EventKind::Transfer { .. }
             | EventKind::Progress { .. }
             | EventKind::Warning { .. } => {}
         }

@@ -5,7 +5,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::*;
-use crate::event::{EventKind, HostState, StepOutcome};
+use crate::event::{Amount, EventKind, HostState, StepOutcome, Transfer};
+
+fn transfer(sent: usize, reused: usize) -> EventKind {
+    let amount = |files: usize| Amount { files, bytes: files as u64 * 1_000_000 };
+    EventKind::Transfer { step: "receive", transfer: Transfer { sent: amount(sent), reused: amount(reused), wire: 10 } }
+}
 
 fn run() -> Vec<Event> {
     let at = "2026-03-21T14:00:00Z".parse().unwrap();
@@ -38,6 +43,8 @@ fn run() -> Vec<Event> {
             EventKind::Release { release: "20260321-140000-k3f8".into(), commit: Some("0123456789abcdef".into()) },
         ),
         on(web1, EventKind::StepStarted { step: "receive" }),
+        on(web1, transfer(3, 42)),
+        on(web2, transfer(45, 0)),
         on(web1, EventKind::Progress { step: "receive", done: 5, total: 10 }),
         on(web1, ok("receive", "12 MB", 2.1)),
         on(web2, ok("receive", "12 MB", 0.001)),

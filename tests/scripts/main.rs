@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod dead;
 mod deploys;
+mod drift;
 mod hold;
 mod late;
 mod lock;

@@ -36,7 +36,11 @@ fn received(output: &Output) -> (u64, String) {
     let events = output.events();
     let ended = events.iter().find(|e| e.is("step_finished", "receive")).unwrap_or_else(|| panic!("{output}"));
     let lines = output.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let sent = lines.filter_map(|line| line["total"].as_u64()).max().unwrap_or(0);
+    let sent = lines.clone().filter_map(|line| line["total"].as_u64()).max().unwrap_or(0);
+    let told = lines.rev().find(|line| line["event"] == "transfer").unwrap_or_else(|| panic!("{output}"));
+    let (reused, wire) = (told["reused"]["files"].as_u64().unwrap(), told["wire"].as_u64().unwrap());
+    assert_eq!(ended.text("detail").contains(&format!("{reused} of ")), reused > 0, "{output}");
+    assert_eq!(wire, sent, "{output}");
     (sent, ended.text("detail").to_owned())
 }
 
@@ -70,6 +74,7 @@ fn only_what_changed_is_sent(bench: &mut Bench) {
     // Every file is new to the client, as in a fresh checkout; one has the same size and another content.
     let (sent, words) = release(bench, &app("v2").program("run", "#!/bin/sh\n"));
     assert!(sent < 20_000 && words.contains("42 of 45 files reused, every file verified"), "{sent} {words}");
+    figures_are_kept(bench, sent);
     assert_eq!(at("lib/3/file 3.js").mtime(), kept, "what did not change keeps its time");
     assert!(at("index.html").mtime() > page, "what changed gets a new one, at the same size");
     let mode = |path: &str| at(path).mode() & 0o777;
@@ -85,6 +90,21 @@ fn only_what_changed_is_sent(bench: &mut Bench) {
     bench.config.set("release.reuse", "off");
     let (sent, words) = release(bench, &app("v3"));
     assert!(sent > BALLAST as u64 && !words.contains("reused"), "{sent} {words}");
+}
+
+/// The figures of the live release and of the one before it, where 42 of 45 files were reused and `wire` bytes were sent.
+fn figures_are_kept(bench: &Bench, wire: u64) {
+    let listed = bench.run("releases", &["--json"]).expect(0).json()["hosts"][0]["releases"].clone();
+    let (second, first) = (&listed[0]["transfer"], &listed[1]["transfer"]);
+    assert_eq!(bench.site.record(listed[0]["id"].as_str().unwrap())["transfer"], *second);
+    assert_eq!(
+        (&second["wire"], &second["reused"]["files"], &second["sent"]["files"]),
+        (&wire.into(), &42.into(), &3.into())
+    );
+    assert!(second["reused"]["bytes"].as_u64() > Some(BALLAST as u64) && second["sent"]["bytes"].as_u64() < Some(1000));
+    assert_eq!((&first["reused"]["files"], &first["sent"]["files"]), (&0.into(), &45.into()));
+    assert!(first["wire"].as_u64() > Some(BALLAST as u64) && first["sent"]["bytes"].as_u64() > Some(BALLAST as u64));
+    bench.run("releases", &[]).expect(0).says(&["SENT", "REUSED", "42 of 45 files"]);
 }
 
 fn what_was_changed_in_the_live_release_is_never_carried_over(bench: &mut Bench) {

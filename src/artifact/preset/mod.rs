@@ -28,6 +28,8 @@ pub(super) struct Mapping {
     pub(super) code: Option<Code>,
     /// What the app's environment holds unless somebody says otherwise.
     pub(super) env: BTreeMap<String, String>,
+    /// What the app writes in its release: globs from the release's root.
+    pub(super) mutable: Vec<String>,
     /// The prerendered pages, whose assets must ship with them.
     pub(super) pages: Option<Pages>,
     /// What the user should know.
@@ -43,6 +45,7 @@ impl Mapping {
             script: None,
             code: None,
             env: BTreeMap::new(),
+            mutable: Vec::new(),
             pages: None,
             warnings: Vec::new(),
         }

@@ -107,7 +107,17 @@ pub(super) fn map(build: &Build) -> Result<Mapping> {
         ));
     }
     let app_dir = app.to_string_lossy().into_owned();
-    Ok(Mapping { app_dir, script: Some("server.js".into()), pages, warnings, ..Mapping::of(sources) })
+    let mutable = rewritten(&app.join(&dist));
+    Ok(Mapping { app_dir, script: Some("server.js".into()), pages, mutable, warnings, ..Mapping::of(sources) })
+}
+
+/// What a server writes while it runs: its caches, and the pages and answers that it makes anew (14 and 15 in place of
+/// the built ones, 16 beside them). Not the code that lies among them.
+fn rewritten(dist: &Path) -> Vec<String> {
+    let dist = globset::escape(&dist.to_string_lossy());
+    let parts =
+        ["cache", "server/route-cache", "server/app/**/*.{html,rsc,meta,body}", "server/pages/**/*.{html,json}"];
+    parts.iter().map(|part| format!("{dist}/{part}")).collect()
 }
 
 /// The newest build whose own `distDir` is the folder it lies in: one of another project below `root` is not.
@@ -210,6 +220,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
+    use crate::artifact::Mutable;
     use crate::artifact::fixture::Project;
     use crate::config::Preset;
 
@@ -282,7 +293,20 @@ mod tests {
                 "pnpm-lock.yaml",
             ]
         );
-        assert_eq!(project.collect().unwrap().app_dir, "apps/web");
+        let artifact = project.collect().unwrap();
+        assert_eq!(artifact.app_dir, "apps/web");
+        let mutable = Mutable::new("apps/web", &Default::default(), &artifact.mutable, &[]);
+        for written in [
+            "cache/images/x",
+            "server/route-cache/x",
+            "server/app/a/b.segments/_tree.segment.rsc",
+            "server/pages/a.json",
+        ] {
+            assert!(mutable.names(format!("apps/web/.next/{written}").as_bytes()), "{written}");
+        }
+        for code in ["server/app/a/page.js", "server/pages/a.js", "static/a.css", "required-server-files.json"] {
+            assert!(!mutable.names(format!("apps/web/.next/{code}").as_bytes()), "{code}");
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::engine::host::HostRun;
 use crate::engine::limits::Limits;
-use crate::engine::release::Release;
 use crate::engine::run::Context;
 use crate::engine::scripts::Target;
 use crate::error::Result;
@@ -37,10 +36,11 @@ pub(in crate::engine) async fn check(context: &Context<'_>, host: &mut HostRun) 
     if said.code != Some(0) {
         return Err(host.failed("check", said.why));
     }
+    let mutable = release.mutable(context.config);
     let mut wrong = Vec::new();
     for reply in said.replies {
         match reply {
-            Reply::Bad(path) if !is_mutable(&path) && !is_shared(&path, release) => wrong.push(path),
+            Reply::Bad(path) if !mutable.names(path.as_bytes()) => wrong.push(path),
             Reply::Dangling(path) => wrong.push(format!("{path} (its shared file is gone)")),
             _ => {}
         }
@@ -54,19 +54,4 @@ pub(in crate::engine) async fn check(context: &Context<'_>, host: &mut HostRun) 
     }
     host.job("prepare", "", "check", Duration::from_secs(60)).await?;
     Ok("every file as it was released".into())
-}
-
-/// Pages and caches that Next.js rewrites in place while it runs (14 and 15 do; 16 writes beside them).
-fn is_mutable(path: &str) -> bool {
-    let inside = |part: &str| path.contains(part);
-    inside(".next/cache/") || inside("/server/app/") || inside("/server/pages/") || inside("/server/route-cache/")
-}
-
-/// What was shipped at a shared path was replaced by its link when the release was received.
-fn is_shared(path: &str, release: &Release) -> bool {
-    release.shared.dirs.iter().chain(&release.shared.files).any(|shared| {
-        crate::artifact::place(&release.app_dir, shared)
-            .and_then(|at| at.to_str().map(str::to_owned))
-            .is_some_and(|at| path == at || path.strip_prefix(&at).is_some_and(|rest| rest.starts_with('/')))
-    })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::blame;
-use crate::artifact::{Codec, Delta, Held};
+use crate::artifact::{Codec, Delta, Held, Way};
 use crate::config::Reuse;
 use crate::engine::host::{HostRun, Said};
 use crate::engine::limits::Limits;
@@ -15,7 +15,7 @@ use crate::engine::parcel::{Parcel, Sending};
 use crate::engine::run::{Context, Run};
 use crate::engine::scripts::Intake;
 use crate::error::Result;
-use crate::event::EventKind;
+use crate::event::{EventKind, Transfer};
 use crate::plan::Step;
 use crate::service;
 use crate::text::bytes;
@@ -43,12 +43,14 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
         let parcel = context.parcel.expect("made with the release");
         let mut delta = lacks(context, host, parcel).await.map(Arc::new);
         let mut said;
-        let mut sent = 0;
+        let mut transfer = Transfer::default();
         loop {
-            let file = pack(&packed, parcel, codec(host), &delta).await?;
+            let file = pack(&packed, parcel, codec(host), Way::slowest(&context.config.hosts), &delta).await?;
             let mut sending = Sending::new(file, host.events.clone())?;
-            sent += sending.total;
-            said = send(context, host, parcel, delta.is_some(), &mut sending).await?;
+            let (sent, reused) = parcel.amounts(delta.as_deref());
+            transfer = Transfer { sent, reused, wire: transfer.wire + sending.total };
+            host.events.send(EventKind::Transfer { step: Step::Receive.word(), transfer });
+            said = send(context, host, parcel, delta.is_some(), transfer, &mut sending).await?;
             // The release is proved as a whole: what lies there may have changed since it was looked at.
             if said.code != Some(SEND_ALL) || delta.is_none() {
                 break;
@@ -66,11 +68,8 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             }
             _ => return Err(host.failed("receive", said.why)),
         }
-        let reused = delta.map_or(String::new(), |delta| {
-            let all = delta.sent.files + delta.reused.files;
-            format!(", {} of {} reused", delta.reused.files, crate::text::count(all, "file"))
-        });
-        Ok(format!("{} sent{reused}, every file verified", bytes(sent)))
+        let reused = transfer.reuse().map_or(String::new(), |reuse| format!(", {reuse}"));
+        Ok(format!("{} sent{reused}, every file verified", bytes(transfer.wire)))
     })
     .await
 }
@@ -91,7 +90,9 @@ async fn lacks(context: &Context<'_>, host: &HostRun, parcel: &Arc<Parcel>) -> O
         host.events.send(EventKind::StepNote { step: Step::Receive.word(), text });
     }
     let (held, parcel) = (held.filter(|held| !held.is_empty())?, Arc::clone(parcel));
-    tokio::task::spawn_blocking(move || parcel.delta(&held)).await.expect("comparing does not panic")
+    let links = (context.config.release.reuse == Reuse::Hardlink).then(|| context.release().mutable(context.config));
+    let compared = tokio::task::spawn_blocking(move || parcel.delta(&held, links.as_ref())).await;
+    compared.expect("comparing does not panic")
 }
 
 /// The archive that this host needs; made where no other host needed the same before.
@@ -99,13 +100,14 @@ async fn pack(
     packed: &Mutex<Vec<Packed>>,
     parcel: &Arc<Parcel>,
     codec: Codec,
+    way: Way,
     delta: &Option<Arc<Delta>>,
 ) -> Result<Arc<File>> {
     let mut packed = packed.lock().await;
     if let Some(same) = packed.iter().find(|packed| packed.codec == codec && packed.delta == *delta) {
         return Ok(Arc::clone(&same.file));
     }
-    let file = parcel.pack(codec, delta.clone()).await?;
+    let file = parcel.pack(codec, way, delta.clone()).await?;
     packed.push(Packed { codec, delta: delta.clone(), file: Arc::clone(&file) });
     Ok(file)
 }
@@ -115,6 +117,7 @@ async fn send(
     host: &HostRun,
     parcel: &Parcel,
     reuses: bool,
+    transfer: Transfer,
     sending: &mut Sending,
 ) -> Result<Said> {
     let release = context.release();
@@ -126,6 +129,7 @@ async fn send(
         settings: &release.settings,
         limits: Limits::of(release, &host.facts),
         node: host.facts.value("node").unwrap_or_default(),
+        transfer,
         runs: service::runs(&release.service),
         app_dir: &release.app_dir,
         access: &context.config.release.access,
