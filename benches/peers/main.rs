@@ -83,6 +83,9 @@ fn main() {
         large.iter_mut().for_each(|part| part.round(round, &mut table));
         hosts.iter_mut().for_each(|part| part.round(round, &mut table));
     }
+    if options.smoke {
+        return;
+    }
     let changed = app.as_ref().map(|app| app.pair.changed());
     let markdown = format!("{}\n{}", table.markdown(), targets::text(&table, changed));
     println!("{}\n{markdown}", table.text());

@@ -164,7 +164,7 @@ fn fit(field: &mut [u8], text: &[u8]) {
 fn changed(source: &Source) -> Error {
     Error::Artifact {
         findings: vec![Finding {
-            what: format!("`{}` was changed while it was being packed", shown(source.path())),
+            what: format!("`{}` was changed or removed while it was being packed", shown(source.path())),
             cure: "let nothing write to the build during a deploy, then try again".into(),
         }],
     }

@@ -179,8 +179,8 @@ fn with_code(
 fn unread(path: &Path, doing: &'static str, source: io::Error) -> Error {
     let finding = |what: String, cure: &str| Error::Artifact { findings: vec![Finding { what, cure: cure.into() }] };
     match source.kind() {
-        io::ErrorKind::NotFound => finding(
-            format!("`{}` disappeared while it was being packed", shown(path)),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => finding(
+            format!("`{}` was changed or removed while it was being packed", shown(path)),
             "let nothing write to the build during a deploy, then try again",
         ),
         io::ErrorKind::PermissionDenied => finding(

@@ -180,10 +180,14 @@ impl HostRun {
             }
             None => None,
         };
-        answer.ok_or_else(|| {
-            self.phase = Phase::Lost;
-            self.lost(step)
-        })
+        match answer {
+            // A goodbye is no answer: the session ended before it heard the word.
+            Some(Reply::Bye(_)) | None => {
+                self.phase = Phase::Lost;
+                Err(self.lost(step))
+            }
+            Some(answer) => Ok(answer),
+        }
     }
 
     /// Runs a script beside the session and reads what it says; `payload` is written to its input first.

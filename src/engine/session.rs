@@ -93,6 +93,9 @@ impl Session {
                         ponged.send_replace((Instant::now(), state));
                     }
                     Some(reply) => {
+                        if reply == Reply::Ready {
+                            ponged.send_replace((Instant::now(), "held".to_owned()));
+                        }
                         // The session value may be gone; what the host says is still read to its end.
                         let _ = to.send(reply);
                     }
@@ -199,6 +202,13 @@ impl Session {
             () = self.over() => None,
             () = tokio::time::sleep(limit) => None,
         }
+    }
+
+    /// The state that the host told of at its last sign of life, where that is no older than `age`; else as it answers
+    /// within `limit`.
+    pub async fn state_lately(&self, age: Duration, limit: Duration) -> Option<String> {
+        let (at, state) = self.pongs.borrow().clone();
+        if at.elapsed() <= age { Some(state) } else { self.state_within(limit).await }
     }
 
     /// When the host was last heard.

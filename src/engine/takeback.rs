@@ -94,16 +94,16 @@ async fn one(way: &Way<'_>, host: &mut HostRun) -> Ending {
 /// Brings a host back, from wherever it is.
 async fn back(way: &Way<'_>, host: &mut HostRun) -> (HostState, String) {
     match host.phase.clone() {
-        Phase::Closed => (HostState::Untouched, String::new()),
         // Nothing was switched, that is certain. Its lock and notes may be left: a new session clears them away, now
-        // if it can be had, else at the next contact.
-        Phase::Idle if host.session_over() || lost_here(way, host) => {
+        // if it can be had, else at the next contact. A session that was lost at its start had begun, too.
+        Phase::Idle | Phase::Closed if died(way, host) => {
             let known = host.facts.clone();
             host.session = None;
             let _ = try_again(way, host).await;
             host.facts = known;
             (HostState::Untouched, String::new())
         }
+        Phase::Closed => (HostState::Untouched, String::new()),
         Phase::Idle => {
             if !way.held {
                 host.end_session().await;
@@ -143,11 +143,12 @@ async fn end(way: &Way<'_>, host: &mut HostRun, (state, mut detail): (HostState,
     Ending { host: host.host.name.clone(), heard: heard(host), state, previous, detail, doubt: host.doubt.take() }
 }
 
-/// Whether it is this host's link that failed.
-fn lost_here(way: &Way<'_>, host: &HostRun) -> bool {
+/// Whether a session of this run has ended on the host without having cleared up.
+fn died(way: &Way<'_>, host: &HostRun) -> bool {
     match way.failure {
-        Some(Error::Lost { host: there, .. } | Error::Connect { host: there, .. }) => *there == host.host.name,
-        _ => false,
+        Some(Error::Lost { host: there, .. }) if *there == host.host.name => true,
+        Some(Error::Connect { host: there, .. }) if *there == host.host.name => host.phase != Phase::Closed,
+        _ => host.session_over(),
     }
 }
 

@@ -1,5 +1,5 @@
 # What a new release can be made of: tells, as `@held TEXT` lines (gzip, base64), the manifest of the live release, `b PATH`
-# for each of its files that is not as released, `h SHA256 PATH` for each file in incoming/, then `e`; and `@told`. Only a
+# for each of its files that is not as released, `h SHA256 PATH` for each file in incoming/, then `e`. Only a
 # hint: whatever is made of it is verified as a whole. And what of that `status` shows. Only reads. Defines functions; needs
 # lib.sh, verify.sh; OLD; `held` fd 8, `held_drift` facts.sh.
 # shellcheck shell=sh disable=SC2016,SC2154
@@ -49,18 +49,18 @@ held_drift() {
   fact drift told
 }
 
+# Some sha256sum put a name with a newline over two lines, each of which looks like a name.
 held_incoming() {
   [ -d .shipit/incoming ] || return 0
-  (cd .shipit/incoming && find . -type f -exec sha256sum {} + 2>/dev/null) | sed -n 's|^\([0-9a-f]\{64\}\)  \./|h \1 |p'
+  (cd .shipit/incoming && find . -type f ! -path "*$NL*" -exec sha256sum {} + 2>/dev/null) | sed -n 's|^\([0-9a-f]\{64\}\)  \./|h \1 |p'
 }
 
 # A line is at most what a pipe takes in one piece: the session speaks on the same channel.
 held() {
-  if { command -v awk && command -v base64 && command -v xargs; } >&2; then
+  if { command -v awk && command -v base64 && command -v xargs; } >/dev/null; then
     { held_release; held_incoming; echo e; } | gzip -1c | base64 | awk '
       { text = text $0 }
       length(text) > 3000 { print "@held " text; fflush(); text = "" }
       END { print "@held " text }' >&8
   fi
-  printf '@told\n' >&8
 }

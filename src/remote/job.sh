@@ -86,6 +86,8 @@ OLD=$LINK
 # What can't be ended may not begin; only what puts things right must run in any case.
 list_group || case $1 in
   revert | record | ended) ;;
+  # A name is made ready for the lines of the way back: a directory takes no new one on a disk without inodes.
+  line) mv "$T/groups/spare" "$T/groups/$GROUP.$P_START" || exit 1 ;;
   *) why "the job can't be listed in $BASE/$T" || exit 1 ;;
 esac
 case $1 in

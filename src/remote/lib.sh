@@ -131,11 +131,12 @@ list_group() {
 }
 
 # What arrived of an upload that is not whole, in the session's directory $1, becomes a source of content for later ones.
-# Several that were cut one after the other add up; a sixth starts anew.
+# Several that were cut one after the other add up, as a link that is cut again and again needs; what many different builds
+# left is given up, here and where space is short.
 keep_incoming() {
   [ -d "$1/stage/tree" ] || return 0
   set -- "$1" .shipit/incoming/*
-  if [ $# -gt 6 ]; then mv .shipit/incoming "$1/old" || return 1; fi
+  if [ $# -gt 40 ]; then mv .shipit/incoming "$1/old" || return 1; fi
   { [ -d .shipit/incoming ] || mkdir -m 700 .shipit/incoming; } && mv "$1/stage/tree" ".shipit/incoming/${1##*/t.}"
 }
 

@@ -150,5 +150,5 @@ line_run() {
   done
   wait "$LINE"
   LINE_CODE=$?
-  rm -f "$T/groups/$LINE.$LINE_START"
+  mv -f "$T/groups/$LINE.$LINE_START" "$T/groups/spare" 2>/dev/null
 }

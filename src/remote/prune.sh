@@ -64,18 +64,26 @@ remove_old() {
     lock_mine || return 1
     set_state "$id" removed "" || return 1
     mkdir -p .shipit/trash && mv "$d" ".shipit/trash/$id" || return 1
-    rm -rf ".shipit/manifests/$id" ".shipit/trash/$id"
+    rm -f ".shipit/manifests/$id"
   done
 }
 
+# The files themselves. A deploy doesn't wait for that, however many they are: what is left when this machine stops goes at
+# the next contact.
+empty_trash() {
+  [ -d .shipit/trash ] || return 0
+  if [ -z "$NEW" ]; then rm -rf .shipit/trash/*; return; fi
+  ( exec setsid rm -rf .shipit/trash/* ) </dev/null >/dev/null 2>&1 8>&- &
+}
+
 prune() {
-  remove_old && forget && history "\"removed\":$removed"
+  remove_old && empty_trash && forget && history "\"removed\":$removed"
 }
 
 # The same, earlier, for a release that finds too little space: what the cleanup after it would remove. It counts as
 # one of KEEP by then.
 room() {
-  rm -rf .shipit/trash/* .shipit/incoming
+  rm -rf .shipit/incoming
   [ "$KEEP" -le 1 ] || KEEP=$((KEEP - 1))
-  remove_old && forget
+  remove_old && rm -rf .shipit/trash/* && forget
 }

@@ -24,17 +24,31 @@ fail() {
   exit 10
 }
 
-# The upload is not whole. What did arrive is a source for the next one; on a full disk it would only be in the way.
+# Why, of all that tools said, into `error`: that the disk is full, where one says so; else the last word, tar's farewell
+# apart.
+reason() {
+  error=''
+  [ -n "$1" ] || return 0
+  error=$(printf '%s\n' "$1" | grep -i -e 'no space' -e quota || printf '%s\n' "$1" | grep -v 'xiting with failure')
+  error=$(printf '%s\n' "$error" | tail -n 1)
+}
+
+# A full disk is no fault of the upload or of what lies here, and what did arrive would only be in the way.
+full() {
+  case $error in *[Nn]o\ space* | *[Qq]uota*) ;; *) return 0 ;; esac
+  fail "the disk is full: $error; make room with shipit cleanup, or see what fills it: df -h, df -i"
+}
+
+# The upload is not whole. What did arrive is a source for the next one.
 broken() {
-  is_full || keep_incoming "$T"
+  full
+  keep_incoming "$T"
   fail "$1${error:+: $error}"
 }
 
-is_full() { case $error in *[Nn]o\ space* | *[Qq]uota*) ;; *) return 1 ;; esac; }
-
 # The upload is whole, but what was to be made of it and of what lies here is not.
 unfit() {
-  ! is_full || broken "$1"
+  full
   fail "what lies on the host does not serve: $1" 2
 }
 
@@ -50,8 +64,7 @@ unpack() {
   esac | tar -C "$STAGE" -xof -
 }
 # What the tools say is the reason when the manifest is not met; the manifest alone decides.
-error=$(unpack 2>&1) || :
-error=$(printf '%s\n' "$error" | tail -n 1)
+reason "$(unpack 2>&1)"
 
 # The archive's last member.
 [ -f "$STAGE/whole" ] || broken "the upload was cut"
@@ -59,11 +72,11 @@ part=
 if [ -f "$STAGE/delta" ]; then
   part=yes
   if ! made=$(reuse 2>&1); then
-    error=$(printf '%s\n' "$made" | tail -n 1)
+    reason "$made"
     unfit "${error:-its manifest is another one}"
   fi
 else
-  is_manifest || fail "the manifest arrived damaged${error:+: $error}"
+  is_manifest || broken "the manifest arrived damaged"
 fi
 here=$(pwd -P)
 bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest" | head -n 5)

@@ -4,7 +4,7 @@
 # Defines functions; needs lib.sh, verify.sh; STAGE MANIFEST_SHA GROUP_NAME FROM (the live release; empty: none).
 # shellcheck shell=sh disable=SC2016,SC2154
 
-# Lists, one path a line, for the work that follows: dirs, same, link.MODE, moved and left (pairs FROM, TO), mode.MODE.
+# Lists, one path a line, for the work that follows: dirs, same, link.MODE, moved and left (FROM<TAB>TO), mode.MODE.
 reuse_lists() {
   old=/dev/null
   [ -z "$FROM" ] || old=.shipit/manifests/$FROM
@@ -35,7 +35,7 @@ reuse_lists() {
       print line >(at "manifest")
       print "./" to >(at "mode." mode(line))
       if (/^=/ && from == to) print "./" to >(at "same")
-      else { print "./" from "\n./" to >(at (/^=/ ? "moved" : "left")); print "./" to >(at "new") }
+      else { print "./" from "\t./" to >(at (/^=/ ? "moved" : "left")); print "./" to >(at "new") }
       next
     }
     { exit 3 }' "$STAGE/delta"
@@ -48,12 +48,13 @@ each_of() {
   [ ! -s "$list" ] || tr '\n' '\000' <"$list" | xargs -0 "$@"
 }
 
-# Copies pairs FROM, TO of the list $1 from the directory $2: one process a file, for the few that were renamed.
+# Copies what the list $1 names from the directory $2: one process a file, for the few that were renamed. Both names are
+# one word: xargs may end a command line after any.
 reuse_moved() {
   [ -s "$1" ] || return 0
   (cd "$2" && each_of "$1" sh -c '
-    clone=$0 tree=$1; shift
-    while [ $# -gt 1 ]; do cp -pP $clone "$1" "$tree/$2" || exit 1; shift 2; done' "$CLONE" "$TREE")
+    copy=$0 tree=$1 tab=$2; shift 2
+    for pair do $copy "${pair%%"$tab"*}" "$tree/${pair#*"$tab"}" || exit 1; done' "$COPY" "$TREE" "$TAB")
 }
 
 # One file under two names, where the release's would be like the old one in everything; what is not, and what the disk
@@ -77,8 +78,10 @@ reuse() {
   is_release "$FROM" || FROM=
   lists=$(pwd -P)/$STAGE TREE=$(pwd -P)/$STAGE/tree
   reuse_lists && is_manifest || return 1
-  CLONE=
-  ! cp --reflink=auto "$STAGE/delta" "$STAGE/clone" 2>/dev/null || CLONE=--reflink=auto
+  # Of what a file has only its time matters here; to ask for no more saves GNU's cp the third of its work, for every folder
+  # above every file. Others know no choice.
+  COPY='cp -P --preserve=timestamps --reflink=auto'
+  $COPY "$STAGE/delta" "$STAGE/clone" 2>/dev/null || COPY='cp -pP'
   (cd "$TREE" && each_of "$lists/dirs" mkdir -p) || return 1
   # Whose the files are that arrive, by the one that always does: nothing is linked that is not like it, and what is copied
   # becomes so, that nobody reads it who could read the old one only.
@@ -88,8 +91,8 @@ reuse() {
   reuse_links "$owner" "$group" || return 1
   if [ -s "$lists/same" ]; then
     (cd "releases/$FROM" && each_of "$lists/same" sh -c '
-      clone=$0 tree=$1; shift
-      exec cp -pP --parents $clone "$@" "$tree"' "$CLONE" "$TREE") || return 1
+      copy=$0 tree=$1; shift
+      exec $copy --parents "$@" "$tree"' "$COPY" "$TREE") || return 1
   fi
   reuse_moved "$lists/moved" "releases/$FROM" && reuse_moved "$lists/left" .shipit/incoming || return 1
   cd "$TREE" || return 1

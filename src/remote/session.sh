@@ -25,7 +25,7 @@ T=.shipit/t.$TOKEN
 # All that a revert will need is written before anything is changed: a full disk is found out here.
 if ! { mkdir -m 700 "$T" && mkdir "$T/groups" "$T/next" "$T/back" && mkfifo "$T/ev" "$T/out" &&
   printf '%s\n' "$DRIVER" >"$T/driver.sh" && printf '%s' "$PROGRAM" >"$T/service.cjs" &&
-  true >"$T/go" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
+  true >"$T/go" && true >"$T/groups/spare" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
   refuse "the session's notes can't be written in $BASE/.shipit" "look at the free space: df -h, df -i"
   rm -rf "$T"; lock_free; bye refused
 fi
@@ -72,14 +72,23 @@ recover() {
   if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash/* ) & fi
 }
 
+# Whether a journal of this run is left.
+unfinished() {
+  for j in pending committed; do
+    text=$(readlink ".shipit/$j" 2>/dev/null) || continue
+    [ "${text%% *}" != "$TOKEN" ] || return 0
+  done
+  return 1
+}
+
 # --- the end: groups first, then the lock -------------------------------------------------------------------------
 
 finish() {
   [ -z "$READER" ] || kill "$READER" "$TICKER" 2>/dev/null
   # While something of ours may still work here, nobody else may.
   end_groups "$T" || { say "warn what this run started can't be ended; the lock stays"; bye "$1"; }
-  # The notes of a switch that could not be put back stay: whoever comes next needs them.
-  [ "$STATE" = stuck ] || { ended "$T"; keep_incoming "$T"; keep_undone "$T"; clear_notes "$T"; }
+  # The notes of a switch that could not be put back, or not be recorded, stay: whoever comes next needs them.
+  [ "$STATE" = stuck ] || unfinished || { ended "$T"; keep_incoming "$T"; keep_undone "$T"; clear_notes "$T"; }
   lock_free
   bye "$1"
 }
@@ -90,13 +99,19 @@ if ! recover; then
   finish stuck
 fi
 home_current || finish refused
-if OLD=$(readlink current); then
-  ln -s "$OLD" "$T/old"
-  ln -s "$OLD" "$T/back/current"
-  OLD=${OLD##*/}
+OLD=
+if [ -L current ]; then
+  text=$(readlink current)
+  OLD=${text##*/}
+  # Without these the way back would be that of a first deploy: no `current` at all.
+  if ! { [ -n "$OLD" ] && ln -s "$text" "$T/old" && ln -s "$text" "$T/back/current"; }; then
+    refuse "what is live can't be noted in $BASE/.shipit" "look at the free space: df -h, df -i"
+    finish refused
+  fi
 fi
 # Beside all that follows, up to the answer to it and the client's own build.
-if [ -n "$REUSE" ]; then ( exec 4>&- 5<&-; setsid sh "$T/driver.sh" held </dev/null >&3 2>&7 3>&- 7>&- ) & fi
+# That it is over is said by who outlives it: the client waits for that.
+if [ -n "$REUSE" ]; then ( exec 4>&- 5<&-; setsid sh "$T/driver.sh" held </dev/null >&3 2>&7 3>&- 7>&-; say told ) & fi
 facts
 facts_current
 facts_releases

@@ -8,13 +8,21 @@ command_settings() { . "$BASE/$T/service.json"; }
 # Runs line $2, called $1, in release $3's app directory for at most $4 seconds; its exit code.
 command_line() {
   command_settings
+  command_write "$1" "$2" "$3" || { why "$1: $LINE_WHY"; return 125; }
   # Its listener may hold on to this file for as long as it lives: a file never blocks, and ends nobody.
-  line_write command "$(pwd -P)/releases/$3${APP_DIR:+/$APP_DIR}" "$2" "$ENV_FILE" "$ENV
-SHIPIT_RELEASE=$3
-SHIPIT_PREVIOUS=$OLD" || { why "$1: $LINE_WHY"; return 125; }
-  line_run command "$4" >"$T/$1.log" 2>&1 8>&- 7>&-
+  log=$T/$1.log
+  (true >"$log") 2>/dev/null || log=/dev/null
+  line_run "command.$1.$3" "$4" >"$log" 2>&1 8>&- 7>&-
   [ -z "$LINE_WHY" ] || { command_tail "$1"; why "the $1 line: $LINE_WHY"; return 124; }
   return "$LINE_CODE"
+}
+
+# Line $2, called $1, for release $3, unless it is written already.
+command_write() {
+  [ ! -s "$T/command.$1.$3" ] || return 0
+  line_write "command.$1.$3" "$(pwd -P)/releases/$3${APP_DIR:+/$APP_DIR}" "$2" "$ENV_FILE" "$ENV
+SHIPIT_RELEASE=$3
+SHIPIT_PREVIOUS=$OLD" || { rm -f "$T/command.$1.$3"; return 1; }
 }
 
 # The last lines that the line $1 printed, without the values of env_file.
@@ -137,7 +145,16 @@ command_who() {
   esac
 }
 
-service_prepare() { :; }
+# What the way back will run is written before the switch: a disk that fills up meanwhile must not stop it.
+service_prepare() {
+  command_settings
+  rm -f "$T"/command.*
+  if [ -n "$OLD" ]; then
+    command_write revert "$REVERT" "$OLD" && { [ -z "$STATUS" ] || command_write status "$STATUS" "$OLD"; }
+  else
+    [ -z "$STOP" ] || command_write stop "$STOP" "$NEW"
+  fi || why "the way back: $LINE_WHY"
+}
 service_boot() { :; }
 
 service_activate() {

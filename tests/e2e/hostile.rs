@@ -44,7 +44,7 @@ fn nothing_was_run(bench: &Bench) {
 #[test]
 fn file_names_and_link_texts_arrive_byte_for_byte() {
     let bench = Make::files().bench();
-    let mut app = App::site("v1");
+    let mut app = App::site("v1").folder("holds\nnothing");
     for (n, name) in odd_names().into_iter().enumerate() {
         let link = PathBuf::from(format!("links/{n}"));
         app = app.link(link, Path::new("..").join(&name)).file(name, format!("content {n}"));
@@ -58,6 +58,7 @@ fn file_names_and_link_texts_arrive_byte_for_byte() {
     for (name, target) in app.links() {
         assert_eq!(&fs::read_link(site.dir.join("current").join(name)).unwrap(), target, "{name:?}");
     }
+    assert!(site.dir.join("current/holds\nnothing").is_dir());
     nothing_was_run(&bench);
 
     // A rollback checks every file against the manifest once more, and finds one byte of difference.

@@ -30,6 +30,7 @@ mod picture;
 mod pinned;
 mod plan;
 mod record;
+mod resume;
 mod shared;
 mod silent;
 mod soak;

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::support::sshd::keygen;
-use super::support::{App, Bench, Live, Make};
+use super::support::{App, Bench, Live, Make, STAGE};
 
 /// A bench with a live release, and that release.
 fn live() -> (Bench, String) {
@@ -170,6 +170,27 @@ fn there_is_nothing_to_ship() {
     bench.run("deploy", &[]).expect(1).says(&["dist"]);
     assert_eq!(bench.site().production(), before);
     bench.site().assert_invariant(&Live::Old(live));
+}
+
+#[test]
+fn the_build_can_not_be_read() {
+    let (bench, live) = live();
+    // Root who may not pass over permissions is an ordinary user.
+    let ordinary = bench.shipit.by(&["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]);
+    bench.write(&App::site("v2").file("lib/app.js", "secret"));
+    let before = bench.site().production();
+    for (path, mode) in [("lib/app.js", 0o200), ("lib", 0o300), ("lib", 0o600)] {
+        let closed = bench.project.join("dist").join(path);
+        let open = fs::metadata(&closed).unwrap().permissions();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
+        let named = closed.display().to_string();
+        ordinary.run(&["deploy", STAGE]).expect(1).says(&[&named, "Permission denied", "not touched"]);
+        ordinary.run(&["build", STAGE]).expect(1).says(&[&named, "Permission denied"]);
+        fs::set_permissions(&closed, open).unwrap();
+        assert_eq!(bench.site().production(), before);
+        bench.site().assert_invariant(&Live::Old(live.clone()));
+    }
+    ordinary.run(&["deploy", STAGE]).expect(0);
 }
 
 #[test]

@@ -8,11 +8,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::support::process::eventually;
-use super::support::{Bench, Live, example};
+use super::support::proxy::Way;
+use super::support::{Bench, Live, Make, example};
 
 /// A bench whose config is the example's own, but for the host, the path and the port.
-fn bench() -> Bench {
-    let mut bench = example::bench("next");
+fn bench(make: Make) -> Bench {
+    let mut bench = example::bench_of(make, "next");
     bench.config.set("build.env.NEXT_TELEMETRY_DISABLED", "1");
     bench.hosts[0].site.written = vec![".next/cache", ".next/server", "apps/web/.next/cache", "apps/web/.next/server"];
     bench
@@ -61,7 +62,7 @@ fn assert_serves(bench: &Bench, release: &str, version: &str) {
 
 #[test]
 fn the_next_example_goes_live_is_replaced_and_comes_back() {
-    let mut bench = bench();
+    let mut bench = bench(Make::pm2(2).proxied());
     example::copy("next-pm2", &bench.project);
     let first = deploy(&mut bench, "first", "npm ci --no-audit --no-fund && npm run build");
     assert_serves(&bench, &first, "first");
@@ -69,12 +70,50 @@ fn the_next_example_goes_live_is_replaced_and_comes_back() {
     assert_serves(&bench, &second, "second");
     bench.run("rollback", &[]).expect(0);
     assert_serves(&bench, &first, "first");
+    bench.run("rollback", &[&second]).expect(0);
+    let third = one_line_costs_little(&mut bench, &second);
 
     // A build that fails ships nothing, least of all what the last one left.
     bench.config.set("build.command", "rm -rf .next/static && exit 3");
     bench.write_config();
     bench.run("deploy", &[]).expect(1);
-    bench.host().assert_live(&Live::Old(first), 2);
+    bench.host().assert_live(&Live::Old(third), 2);
+}
+
+/// What a host with PM2 may cost beside the upload: scripts, answers to them, looks at the app's health, and ssh itself.
+const HOST: u64 = 85_000;
+
+/// One line is changed and all is built anew, each file with a new time: what crosses is little more than what changed.
+#[track_caller]
+fn one_line_costs_little(bench: &mut Bench, old: &str) -> String {
+    let page = bench.project.join("app/page.js");
+    let text = fs::read_to_string(&page).unwrap();
+    fs::write(&page, text.replace("Hello from the", "Greetings from the")).unwrap();
+    fs::remove_dir_all(bench.project.join(".next")).unwrap();
+    let before = bench.host().proxy().crossed(Way::Up);
+    let new = deploy(bench, "second", "npm run build");
+    assert!(bench.host().get("/").1.contains("Greetings from the"));
+    assert_costs(bench, old, &new, before);
+    new
+}
+
+/// What crossed since `before` is what the new release has and the old one has not, compressed, and a little.
+#[track_caller]
+fn assert_costs(bench: &Bench, old: &str, new: &str, before: u64) {
+    let crossed = bench.host().proxy().crossed(Way::Up) - before;
+    let files = |id: &str| -> Vec<(String, String)> {
+        let text = fs::read_to_string(bench.site().dir.join(".shipit/manifests").join(id)).unwrap();
+        let fields = text.lines().filter(|line| line.starts_with("f ")).map(|line| line.splitn(5, ' '));
+        fields.map(|mut fields| (fields.nth(3).unwrap().to_owned(), fields.next().unwrap().to_owned())).collect()
+    };
+    let known: BTreeSet<String> = files(old).into_iter().map(|(sha256, _)| sha256).collect();
+    let changed: Vec<String> =
+        files(new).into_iter().filter(|(sha256, _)| !known.contains(sha256)).map(|(_, path)| path).collect();
+    let release = bench.site().dir.join("releases").join(new);
+    let content: Vec<u8> = changed.iter().flat_map(|path| fs::read(release.join(path)).unwrap()).collect();
+    let packed = zstd::bulk::compress(&content, 3).unwrap().len() as u64;
+    assert!(changed.len() > 10 && changed.len() < 200, "{changed:?}");
+    assert!(crossed <= packed * 12 / 10 + HOST, "{crossed} bytes for {packed}: {changed:#?}");
 }
 
 /// The same app as `apps/web` of a pnpm workspace, with a package of the workspace in it.
@@ -108,7 +147,7 @@ pub(super) fn write_workspace(root: &Path) -> PathBuf {
 
 #[test]
 fn a_pnpm_workspace_goes_live() {
-    let mut bench = bench();
+    let mut bench = bench(Make::pm2(2));
     let web = write_workspace(&bench.project);
     let mut install = Command::new("pnpm");
     install.args(["install", "--no-frozen-lockfile"]).current_dir(&bench.project).env("CI", "true");

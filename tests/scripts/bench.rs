@@ -30,7 +30,7 @@ pub(crate) struct Bench {
     pub(crate) config: Config,
     pub(crate) site: Site,
     shipit: Shipit,
-    project: PathBuf,
+    pub(crate) project: PathBuf,
     /// The directory of links that shadows or makes up the PATH.
     tools: PathBuf,
 }
@@ -339,11 +339,18 @@ impl Disk {
 
     /// Takes up all that is free: space, and inodes where their number is limited.
     pub(crate) fn fill(&self) {
+        self.fill_but(0);
+    }
+
+    /// The same, but for this many bytes.
+    pub(crate) fn fill_but(&self, spare: u64) {
         fs::create_dir(self.at.join("filled")).unwrap();
         (0..1000).take_while(|n| fs::write(self.at.join(format!("filled/{n}")), "").is_ok()).for_each(drop);
         fs::remove_file(self.at.join("filled/0")).unwrap();
         let mut file = fs::File::create(self.at.join("filled/all")).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
+        let taken = file.metadata().unwrap().len();
+        file.set_len(taken.saturating_sub(spare)).unwrap();
     }
 
     /// Gives it back.

@@ -23,7 +23,7 @@ super::in_every_shell! {
 fn no_commit_goes_to_a_session_that_takes_back(bench: &mut Bench) {
     let old = bench.release(&App::site("v1"));
     // Putting back takes as long as this one is held: the record's change is its last part but one.
-    let record = bench.hold_tool("sed", "previous");
+    let record = bench.hold_tool("sed", "state");
     record.let_go();
     bench.soaks().set("health.soak", "5s");
     bench.write(&App::site("v2"));

@@ -6,11 +6,15 @@
 mod bench;
 mod check;
 mod dead;
+mod full;
 mod deploys;
 mod drift;
 mod hold;
 mod late;
 mod lock;
+mod odd;
+mod packing;
+mod random;
 mod records;
 mod reuse;
 mod path;

@@ -11,25 +11,23 @@ use crate::event::EventKind;
 use crate::plan::Step;
 use crate::remote::Reply;
 
+/// How old a sign of life may be that stands for an answer.
+const LATELY: Duration = Duration::from_secs(3);
+/// How long a host may take to say that it holds.
+const HEARD_LIMIT: Duration = Duration::from_secs(3);
 /// How long a commit's answer may take: one rename.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 /// How long what follows a commit may take: the record, and the service's own list.
 const RECORD_LIMIT: Duration = Duration::from_secs(150);
 
 /// Every host must be heard and held; then every host is told. A host whose answer is lost is asked again later. One that
-/// is alone has nobody to wait for: it is told at once what comes after, too.
+/// is alone has nobody to wait for: it need not be asked when it has just spoken, and is told at once what comes after.
 pub(in crate::engine) async fn commit(run: &mut Run) -> Result<()> {
-    let to_do = run.request.plan.steps.iter().filter(|planned| planned.skip.is_none()).map(|planned| planned.step);
-    let after: Vec<Step> = to_do.skip_while(|step| *step != Step::Commit).skip(1).collect();
-    if let [HostRun { session: Some(session), phase: Phase::Held, .. }] = &mut run.hosts[..] {
-        if after == [Step::Prune, Step::End] {
-            session.words_ahead(&["commit", "prune", "end"]).await;
-        }
-        return on_all(run).await;
-    }
+    let alone = run.hosts.len() == 1;
+    let age = if alone { LATELY } else { Duration::ZERO };
     let heard = join_all(run.hosts.iter().map(async |host| match &host.session {
         Some(session) if host.phase == Phase::Held => {
-            session.state_within(Duration::from_secs(3)).await.as_deref() == Some("held")
+            session.state_lately(age, HEARD_LIMIT).await.as_deref() == Some("held")
         }
         _ => false,
     }))
@@ -40,11 +38,13 @@ pub(in crate::engine) async fn commit(run: &mut Run) -> Result<()> {
         host.events.send(EventKind::StepFailed { step: "commit", message: error.to_string(), seconds: 0.0 });
         return Err(error);
     }
-    on_all(run).await
-}
-
-/// All at once, whatever `parallel` says: the shorter the time in which only some have it, the better.
-async fn on_all(run: &mut Run) -> Result<()> {
+    let to_do = run.request.plan.steps.iter().filter(|planned| planned.skip.is_none()).map(|planned| planned.step);
+    if let [HostRun { session: Some(session), .. }] = &mut run.hosts[..]
+        && to_do.skip_while(|step| *step != Step::Commit).eq([Step::Commit, Step::Prune, Step::End])
+    {
+        session.words_ahead(&["commit", "prune", "end"]).await;
+    }
+    // All at once, whatever `parallel` says: the shorter the time in which only some have it, the better.
     let all = join_all(run.hosts.iter_mut().map(async |host| {
         let events = host.events.clone();
         told(&events, Step::Commit, &None, commit_one(host)).await

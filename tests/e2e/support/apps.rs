@@ -12,6 +12,7 @@ pub(crate) struct App {
     files: BTreeMap<PathBuf, Vec<u8>>,
     links: BTreeMap<PathBuf, PathBuf>,
     programs: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
 }
 
 /// What is wrong with a release.
@@ -168,10 +169,17 @@ impl App {
     }
 
     /// One more file that may be run.
-    pub(crate) fn program(self, path: &str, content: &str) -> App {
-        let mut app = self.file(path, content);
-        app.programs.push(path.into());
+    pub(crate) fn program(self, path: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> App {
+        let path = path.into();
+        let mut app = self.file(path.clone(), content);
+        app.programs.push(path);
         app
+    }
+
+    /// One more folder, which may stay empty.
+    pub(crate) fn folder(mut self, path: impl Into<PathBuf>) -> App {
+        self.folders.push(path.into());
+        self
     }
 
     /// One more symbolic link.
@@ -209,7 +217,9 @@ impl App {
         if dir.exists() {
             fs::remove_dir_all(dir).expect("the project is ours");
         }
-        fs::create_dir_all(dir).expect("the project is writable");
+        for folder in [Path::new("")].into_iter().chain(self.folders.iter().map(PathBuf::as_path)) {
+            fs::create_dir_all(dir.join(folder)).expect("the project is writable");
+        }
         for (path, content) in &self.files {
             let file = dir.join(path);
             fs::create_dir_all(file.parent().expect("below dir")).expect("the project is writable");

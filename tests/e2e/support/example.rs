@@ -30,7 +30,12 @@ pub(crate) fn copy(name: &str, to: &Path) {
 /// A bench with two workers whose config is that of the examples with this preset, but for the host, the path, the
 /// port and the shorter waits.
 pub(crate) fn bench(preset: &str) -> Bench {
-    let mut bench = Make::pm2(2).bench();
+    bench_of(Make::pm2(2), preset)
+}
+
+/// The same, of another make.
+pub(crate) fn bench_of(make: Make, preset: &str) -> Bench {
+    let mut bench = make.bench();
     for key in [
         "build.output",
         "service.pm2.script",

@@ -21,6 +21,7 @@ pub(crate) struct Shipit {
     dir: PathBuf,
     home: PathBuf,
     env: Vec<(String, String)>,
+    by: Vec<String>,
 }
 
 /// What a finished run said.
@@ -65,7 +66,7 @@ struct State {
 impl Shipit {
     /// In `dir`, with `home` as its home.
     pub(crate) fn new(dir: &Path, home: &Path) -> Shipit {
-        Shipit { dir: dir.to_owned(), home: home.to_owned(), env: Vec::new() }
+        Shipit { dir: dir.to_owned(), home: home.to_owned(), env: Vec::new(), by: Vec::new() }
     }
 
     /// The same, with one more variable.
@@ -73,6 +74,11 @@ impl Shipit {
         let mut next = self.clone();
         next.env.push((name.to_owned(), value.to_owned()));
         next
+    }
+
+    /// The same, started by another program, which takes it as its last words.
+    pub(crate) fn by(&self, program: &[&str]) -> Shipit {
+        Shipit { by: program.iter().map(|word| (*word).to_owned()).collect(), ..self.clone() }
     }
 
     /// The same, in another directory.
@@ -95,8 +101,9 @@ impl Shipit {
     /// Starts it.
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {
         let path = std::env::var_os("PATH").expect("the tests have a PATH");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shipit"));
-        command.args(args).current_dir(&self.dir).env_clear().env("PATH", path).env("HOME", &self.home);
+        let mut words = self.by.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_shipit")]);
+        let mut command = Command::new(words.next().expect("at least shipit itself"));
+        command.args(words).args(args).current_dir(&self.dir).env_clear().env("PATH", path).env("HOME", &self.home);
         command.env("USER", "tester").env("LANG", "C.UTF-8").envs(self.env.iter().map(|(k, v)| (k, v)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("cargo built it");
@@ -177,7 +184,12 @@ impl Running {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, which: Signal) {
-        assert!(signal(self.child.id(), which), "it was over before {which:?} reached it:\n{}", self.so_far());
+        assert!(self.try_signal(which), "it was over before {which:?} reached it:\n{}", self.so_far());
+    }
+
+    /// Sends it a signal; whether it was still there.
+    pub(crate) fn try_signal(&self, which: Signal) -> bool {
+        signal(self.child.id(), which)
     }
 
     /// Ends it as `kill -9` does, and gives what it had said by then; fine if it was over already.
