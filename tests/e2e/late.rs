@@ -36,12 +36,13 @@ fn commits_go_to_all_hosts_at_once() {
     let output = bench.deploy(&App::site("v1"), &[]).expect(0);
     let of = |step: &str| -> Vec<String> {
         let events = output.events().into_iter().filter(|event| event.text("step") == step);
-        events.map(|event| event.kind().to_owned()).filter(|kind| kind != "step_note").collect()
+        events
+            .map(|event| event.kind().to_owned())
+            .filter(|kind| matches!(&**kind, "step_started" | "step_finished"))
+            .collect()
     };
     // One host after the other, as it was asked for; but never between the first commit and the last.
-    assert_eq!(of("receive").iter().filter(|kind| *kind != "progress").map(String::as_str).collect::<Vec<_>>(), {
-        ["step_started", "step_finished"].repeat(3)
-    });
+    assert_eq!(of("receive"), ["step_started", "step_finished"].repeat(3));
     assert_eq!(of("commit"), [["step_started"; 3], ["step_finished"; 3]].concat());
 }
 
