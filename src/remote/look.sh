@@ -46,7 +46,9 @@ if [ -n "$READ" ]; then
   OLD=$LINK
   case $READ in
     drift) held_drift ;;
-    held) held 8>&3 ;;
+    held)
+      held 8>&3
+      say told ;;
   esac
 fi
 say "done 0"
