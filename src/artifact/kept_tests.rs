@@ -101,7 +101,7 @@ fn a_file_that_can_not_be_written_leaves_the_old_one() {
     fs::write(project.path("out/a.js"), "eno").unwrap();
     let head = Head::of(&artifact, &config, None, None);
     let error = write_file(&artifact, &head, &file).unwrap_err();
-    assert!(said(&error).contains("a.js` was changed while it was being packed"), "{error}");
+    assert!(said(&error).contains("a.js` was changed or removed while it was being packed"), "{error}");
     assert_eq!(fs::read(&file).unwrap(), bytes);
     let inside = project.path("out/blog.tar.zst");
     fs::write(&inside, "").unwrap();
