@@ -46,9 +46,7 @@ if [ -n "$READ" ]; then
   OLD=$LINK
   case $READ in
     drift) held_drift ;;
-    held)
-      held 8>&3
-      say told ;;
+    held) held 8>&3; say told ;;
   esac
 fi
 say "done 0"

@@ -35,4 +35,5 @@ mod shared;
 mod silent;
 mod soak;
 mod terminal;
+mod turns;
 mod support;
