@@ -97,7 +97,7 @@ fn a_current_that_was_changed_by_hand_is_left_to_a_human(bench: &mut Bench) {
 fn a_cancel_while_old_releases_go_leaves_a_good_one(bench: &mut Bench) {
     let old = bench.release(&App::site("v1"));
     bench.config.set("release.keep", 1);
-    let removal = bench.hold_tool("rm", "/trash/2");
+    let removal = bench.hold_tool("mv", "/trash/2");
     // The release that was live before this run is its way back, so it goes with the next one only.
     let second = bench.release(&App::site("v2"));
     bench.write(&App::site("v3"));
