@@ -46,7 +46,8 @@ fn a_deploy_moves_one_line_a_host_and_leaves_what_is_to_be_read() {
             "deploy tiny (production) on a and b",
             "build         ok",
             "package       ok",
-            "a  released  connect ",
+            "a  released",
+            "b  released",
             "done: ",
         ],
     );
