@@ -19,6 +19,7 @@ mod random;
 mod records;
 mod reuse;
 mod path;
+mod paused;
 mod power;
 mod silent;
 mod space;
