@@ -145,8 +145,8 @@ impl Session {
     pub async fn answer(&mut self, limit: Duration, events: &Events, step: &'static str) -> Option<Reply> {
         let until = Instant::now() + limit;
         loop {
-            // Silence counts from the last sign of life; a host that answers nothing for this long is not heard.
-            let quiet = self.heard() + self.silence + Duration::from_secs(5);
+            // A host that answers nothing for this long is not heard.
+            let quiet = self.given_up();
             tokio::select! {
                 reply = self.answers.recv() => match reply? {
                     Reply::Log(line) => {
@@ -162,7 +162,7 @@ impl Session {
                 () = tokio::time::sleep_until(until) => return None,
                 () = tokio::time::sleep_until(quiet) => {
                     // A pong may have come in meanwhile.
-                    if self.heard() + self.silence + Duration::from_secs(5) <= Instant::now() {
+                    if self.given_up() <= Instant::now() {
                         return None;
                     }
                 }
@@ -211,14 +211,30 @@ impl Session {
         if at.elapsed() <= age { Some(state) } else { self.state_within(limit).await }
     }
 
-    /// When the host was last heard.
-    fn heard(&self) -> Instant {
-        self.pongs.borrow().0
+    /// When a host that says nothing more has given us up, as it was last heard.
+    fn given_up(&self) -> Instant {
+        self.pongs.borrow().0 + self.silence + Duration::from_secs(5)
     }
 
     /// Whether the channel has ended.
     pub fn is_over(&self) -> bool {
         *self.over.borrow()
+    }
+
+    /// Waits until nobody holds this host for us any more: the channel ends, or the host is silent for so long that it
+    /// has given us up as well.
+    pub async fn lost(&self) {
+        loop {
+            let quiet = self.given_up();
+            tokio::select! {
+                () = self.over() => return,
+                () = tokio::time::sleep_until(quiet) => {
+                    if self.given_up() <= Instant::now() {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     /// Waits until the channel ends.
