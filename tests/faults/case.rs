@@ -28,7 +28,7 @@ pub(crate) fn play(ground: &Ground, number: usize, case: &Case) -> Result<(), St
         Verb::TakeBack | Verb::Finish => "recover",
     };
     let mut run = bench.start(verb);
-    if case.place.at == At::Event {
+    if matches!(case.place.at, At::Event(..)) {
         run.wait_for(case.place.step, |event| event.is("step_started", case.place.step));
         bench.spot.begun();
     }

@@ -78,8 +78,9 @@ pub(crate) enum At {
     Line(&'static str),
     /// shipit asks for the health address.
     Look,
-    /// shipit tells that the step has begun.
-    Event,
+    /// shipit tells that the step has begun; the run is held at the call of the next step's tool with these arguments,
+    /// however quick it is.
+    Event(&'static str, &'static str),
 }
 
 /// Who calls the tool.
@@ -180,22 +181,27 @@ impl Place {
     }
 }
 
+/// Files are given to it; without any it is only asked whether it can be used.
+const HASH: &str = "dgst -sha256 -r ?*";
+
 const LOCK: Place = tool("connect", "lock", "ln", "*.shipit/lock.*").session().optional();
 const NOTES: Place = tool("connect", "notes", "mkfifo", "*").session();
 const FACTS: Place = tool("connect", "facts", "df", "*").session().optional();
 const NOTED: Place = tool("connect", "what is live", "ln", "*/back/current").session();
 const HELD: Place = tool("connect", "what can be reused", "", "")
-    .at(At::Tool("sha256sum", "*-c*", r#"[ "${PWD##*/}" != tree ]"#))
+    .at(At::Tool("openssl", HASH, r#"[ "${PWD##*/}" != tree ]"#))
     .optional();
 const BUILD: Place = tool("build", "line", "", "").here(At::Line("build"));
-const PACKAGE: Place = tool("package", "begin", "", "").here(At::Event);
-const PREFLIGHT: Place = tool("preflight", "begin", "", "").here(At::Event);
-const UNPACK: Place = tool("receive", "unpack", "tar", "*-xof*");
+const UNTAR: &str = "*-xof*";
+const PACKAGE: Place = tool("package", "begin", "", "").here(At::Event("tar", UNTAR));
+const PREFLIGHT: Place = tool("preflight", "begin", "", "").here(At::Event("tar", UNTAR));
+const PREFLIGHT_BACK: Place = PREFLIGHT.at(At::Event("openssl", HASH));
+const UNPACK: Place = tool("receive", "unpack", "tar", UNTAR);
 const ARRIVED: Place =
-    tool("receive", "verify", "", "").at(At::Tool("sha256sum", "*-c*", r#"[ "${PWD##*/}" = tree ]"#));
+    tool("receive", "verify", "", "").at(At::Tool("openssl", HASH, r#"[ "${PWD##*/}" = tree ]"#));
 const NAME: Place = tool("receive", "name", "mv", "*stage/tree releases/*");
 const HOOK: Place = tool("before_switch", "line", "", "").at(At::Line("before_switch"));
-const CHECK: Place = tool("check", "verify", "sha256sum", "*-c*");
+const CHECK: Place = tool("check", "verify", "openssl", HASH);
 const JOURNAL: Place = tool("activate", "journal", "ln", "*.shipit/pending");
 const SWITCH: Place = tool("activate", "switch", "mv", "*next/current .").phase(Phase::Switched);
 const START: Place = tool("activate", "start", "", "").at(At::Line("start")).phase(Phase::Switched);
@@ -241,7 +247,7 @@ pub(crate) fn places(service: Service, verb: Verb) -> Vec<Place> {
             all.push(Some(HELD));
             all.extend(deploy);
         }
-        Verb::Rollback => all.extend([Some(PREFLIGHT), Some(CHECK)]),
+        Verb::Rollback => all.extend([Some(PREFLIGHT_BACK), Some(CHECK)]),
         Verb::TakeBack => all.extend([Some(BACK), command(REVERT), Some(JOURNAL_GONE)]),
         Verb::Finish => all.extend([Some(RECORD_LATE), Some(COMMIT_GONE)]),
     }
@@ -268,7 +274,7 @@ fn applies(way: Way, place: Place, fault: Fault) -> bool {
     match fault {
         Fault::ScriptFails => line || tool,
         Fault::ToolFails => tool || place.at == At::Look,
-        Fault::Hangs | Fault::Prints => place.at != At::Event,
+        Fault::Hangs | Fault::Prints => !matches!(place.at, At::Event(..)),
         // Where the session's own shell calls the tool, the script is the session.
         Fault::ScriptKilled => line || (tool && place.owner == Owner::Script),
         Fault::Cut | Fault::Silent | Fault::MasterDies => way == Way::Ssh,

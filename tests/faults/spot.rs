@@ -48,8 +48,8 @@ impl Then {
 }
 
 /// The tools that fail together when a script is broken.
-const ALL_TOOLS: [&str; 14] =
-    ["mv", "ln", "rm", "mkdir", "cp", "touch", "sha256sum", "mkfifo", "readlink", "sed", "date", "df", "find", "tail"];
+const ALL_TOOLS: [&str; 15] =
+    ["mv", "ln", "rm", "mkdir", "cp", "touch", "openssl", "sha256sum", "mkfifo", "readlink", "sed", "date", "df", "find", "tail"];
 
 /// Who reached the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,8 @@ impl Spot {
                 let when = if line == "status" { r#"[ "$SHIPIT_RELEASE" != "$SHIPIT_PREVIOUS" ]"# } else { ":" };
                 write_tool(&tools, dir, &format!("line-{line}"), "true", "*", when, then);
             }
-            At::Look | At::Event => {}
+            At::Event(tool, words) => write_tool(&tools, dir, tool, &real(tool), words, ":", Then::Wait),
+            At::Look => {}
         }
         // Open at both ends: neither side ever waits for the other to open it.
         let mut hears = open(&dir.join("reached"));
