@@ -1,7 +1,7 @@
 //! The fault matrix: for each service, verb, place in a run and fault the invariant holds, the exit code tells the truth,
 //! and the next deploy just works. A harness of its own: cases are data, and the table in README is made of them.
 //!
-//!   tests/run faults             one case of each service, verb, step and fault
+//!   tests/run faults             the daily set, and some others by chance
 //!   tests/run faults --full      every case
 //!   tests/run faults WORD...     the cases whose name has all the words
 //!
@@ -12,9 +12,12 @@
 
 mod bench;
 mod case;
+mod disk;
 mod ground;
 mod judge;
+mod made;
 mod matrix;
+mod service;
 mod spot;
 
 /// The same eyes and hands as in the end-to-end tests. Each suite uses its own part of them.
@@ -25,6 +28,7 @@ mod support {
     pub(crate) mod apps;
     pub(crate) mod area;
     pub(crate) mod config;
+    pub(crate) mod pm2;
     pub(crate) mod ports;
     pub(crate) mod process;
     pub(crate) mod proxy;
@@ -41,7 +45,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use ground::Ground;
-use matrix::{Case, cases, daily};
+use matrix::{Case, cases, daily, left_over};
+
+/// So many cases are played every day that are not of the daily set.
+const BY_CHANCE: usize = 20;
 
 fn main() -> ExitCode {
     let mut words = Vec::new();
@@ -65,7 +72,16 @@ fn main() -> ExitCode {
         }
     }
     // Who names cases means all that have the name.
-    let all = if full || !words.is_empty() { cases() } else { daily() };
+    let all = if full || !words.is_empty() {
+        cases()
+    } else {
+        let mut all = daily();
+        let mut others = left_over(&all);
+        shuffle(&mut others, seed);
+        println!("{} cases, and {BY_CHANCE} others by chance: --seed {seed}", all.len());
+        all.extend(others.into_iter().take(BY_CHANCE));
+        all
+    };
     let mut chosen: Vec<Case> =
         all.into_iter().filter(|case| words.iter().all(|word| case.to_string().contains(word))).collect();
     if sample < chosen.len() {
