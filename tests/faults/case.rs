@@ -85,14 +85,11 @@ fn strike(bench: &mut Bench, case: &Case, run: Running, reached: Reached, before
             alone(bench);
             run.signal(Signal::Cont);
         }
-        Fault::Terminated => run.signal(Signal::Term),
-        Fault::Interrupted => run.signal(Signal::Int),
+        Fault::Terminated => ask_to_stop(case, &run, Signal::Term),
+        Fault::Interrupted => ask_to_stop(case, &run, Signal::Int),
         Fault::InterruptedTwice => {
-            run.signal(Signal::Int);
-            if matches!(case.place.phase, Phase::Before | Phase::Switched) {
-                // Both must not melt into one; what is told of the first comes before the second.
-                run.wait_for_nth(1, |event| event.kind() == "warning" && event.text("text").starts_with("cancelled"));
-            }
+            // Both must not melt into one.
+            ask_to_stop(case, &run, Signal::Int);
             interrupt_again(&run);
         }
         Fault::Cut => bench.proxy.as_ref().expect("made with one").cut(),
@@ -124,6 +121,14 @@ fn strike(bench: &mut Bench, case: &Case, run: Running, reached: Reached, before
     }
     bench.spot.release();
     run.finish()
+}
+
+/// A signal, and that it was taken: what is let go at once might else be over before.
+fn ask_to_stop(case: &Case, run: &Running, which: Signal) {
+    run.signal(which);
+    if matches!(case.place.phase, Phase::Before | Phase::Switched) {
+        run.wait_for_nth(1, |event| event.kind() == "warning" && event.text("text").starts_with("cancelled"));
+    }
 }
 
 /// A second signal, unless the first was enough.

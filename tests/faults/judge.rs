@@ -59,6 +59,12 @@ pub(crate) fn codes(case: &Case) -> &'static [Option<i32>] {
         (Phase::Before, Fault::InterruptedTwice) if place.step == "activate" => &[Some(130), Some(5)],
         (Phase::Before, Fault::Interrupted | Fault::Terminated | Fault::InterruptedTwice) => &[Some(130)],
         (Phase::Before, Fault::Hangs) if !matches!(place.at, At::Line("before_switch" | "candidate")) => &[Some(130)],
+        // What could not be made of the release that lies there is sent whole, and then all is well.
+        (Phase::Before, Fault::ToolFails | Fault::ScriptFails | Fault::ScriptKilled)
+            if place.step == "receive" && *verb == Verb::Deploy =>
+        {
+            &[Some(1), Some(0)]
+        }
         // Whatever needs the space first.
         (Phase::Before, Fault::DiskFull) => &[Some(1), Some(4), Some(0)],
         (Phase::Before, Fault::ToolFails | Fault::ScriptKilled) if !place.vital => DONE,
