@@ -3,7 +3,7 @@
 //!
 //!   tests/run faults             the daily set, and some others by chance
 //!   tests/run faults --full      every case
-//!   tests/run faults WORD...     the cases whose name has all the words
+//!   tests/run faults WORD...     the cases whose name has all the words; with `--daily` those of the daily set
 //!
 //! `--list` names them, `--table` prints README's table, `--jobs N` plays so many at once, `--sample N` only so many by
 //! chance; `--seed N` is that chance again.
@@ -53,7 +53,7 @@ const BY_CHANCE: usize = 20;
 fn main() -> ExitCode {
     let mut words = Vec::new();
     let mut jobs = 3;
-    let (mut list, mut full) = (false, false);
+    let (mut list, mut full, mut by_day) = (false, false, false);
     let mut sample = usize::MAX;
     let mut seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
     let mut args = std::env::args().skip(1);
@@ -68,11 +68,12 @@ fn main() -> ExitCode {
             "--sample" => sample = args.next().and_then(|n| n.parse().ok()).expect("--sample takes a number"),
             "--seed" => seed = args.next().and_then(|n| n.parse().ok()).expect("--seed takes a number"),
             "--full" => full = true,
+            "--daily" => by_day = true,
             word => words.push(word.to_owned()),
         }
     }
     // Who names cases means all that have the name.
-    let all = if full || !words.is_empty() {
+    let all = if full || !(words.is_empty() || by_day) {
         cases()
     } else {
         let mut all = daily();
