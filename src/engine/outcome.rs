@@ -240,7 +240,10 @@ mod tests {
         let told = outcome(vec![host("a", Released), host("b", Reverted), host("c", Unknown)]);
         assert_eq!(told.state, "mixed: NEW is live on a, not on b, not known on c");
         assert!(told.hint.starts_with("first: shipit recover production --host c\nforward: "), "{}", told.hint);
-        assert_eq!(outcome(vec![host("a", Released), host("b", Unknown)]).state, "mixed: NEW is live on a, not known on b");
+        assert_eq!(
+            outcome(vec![host("a", Released), host("b", Unknown)]).state,
+            "mixed: NEW is live on a, not known on b"
+        );
     }
 
     #[test]
