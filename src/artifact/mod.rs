@@ -15,6 +15,7 @@ mod mutable; // what need not stay as released
 mod natives; // compiled files against a host
 mod keep; // an artifact in one file: written
 mod kept; // an artifact in one file: read and verified
+mod pace; // how tight to pack for a link
 mod package; // package.json
 mod pages; // the assets that HTML names
 mod preset; // which files a framework's build consists of
@@ -32,7 +33,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use archive::{Payload, write_archive};
+pub use archive::{Payload, end_archive, write_archive};
 pub use codec::{Codec, Encoder, Way};
 pub use delta::{Delta, Fate, Held, delta};
 pub use differ::{Difference, Why, differ};
@@ -42,6 +43,7 @@ pub use kept::Kept;
 pub use manifest::{escape, manifest};
 pub use mutable::{Mutable, mutable_globs};
 pub use natives::{Machine, Natives};
+pub use pace::Gauge;
 pub use source::Source;
 pub use tree::place;
 

@@ -82,6 +82,7 @@ impl Home {
             .var("LIMITS", intake.limits.line())
             .var("NODE", intake.node)
             .var("TRANSFER", format!("\"transfer\":{}", serde_json::json!(intake.transfer)))
+            .var("EARLIER", intake.earlier.to_string())
             .var("SERVICE", flag(intake.runs))
             .var("GROUP_NAME", group)
             .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
@@ -250,6 +251,8 @@ pub(super) struct Intake<'a> {
     pub node: &'a str,
     /// What is sent, for the record.
     pub transfer: Transfer,
+    /// Bytes that crossed the wire in vain before.
+    pub earlier: u64,
     /// Whether it has a service, which may say more of itself.
     pub runs: bool,
     /// Where the app lies in it.
@@ -352,6 +355,7 @@ mod tests {
                 limits,
                 node: "v20.20.2",
                 transfer: Transfer::default(),
+                earlier: 0,
                 runs: true,
                 app_dir: "",
                 access: &Access::Private,
