@@ -4,6 +4,7 @@ mod check;
 mod command;
 mod exposed;
 mod hooks;
+mod kept;
 mod keys;
 mod load;
 mod pm2;

@@ -92,6 +92,8 @@ impl Session {
                     Some(Reply::Pong(state)) => {
                         ponged.send_replace((Instant::now(), state));
                     }
+                    // A session runs no line of the user's.
+                    Some(Reply::Out(_)) | None => {}
                     Some(reply) => {
                         if reply == Reply::Ready {
                             ponged.send_replace((Instant::now(), "held".to_owned()));
@@ -99,7 +101,6 @@ impl Session {
                         // The session value may be gone; what the host says is still read to its end.
                         let _ = to.send(reply);
                     }
-                    None => {}
                 }
             }
             ended.send_replace(true);

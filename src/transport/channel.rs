@@ -19,6 +19,12 @@ pub type Stdin = Pin<Box<dyn AsyncWrite + Send>>;
 const TAIL: usize = 40;
 /// How many unread replies may pile up before the host has to wait.
 const PENDING: usize = 4096;
+/// The most that one script may answer, in bytes: more than a release of half a million files makes a host say. Who says
+/// more is no host of ours, and is not listened to any longer.
+const MOST: usize = 64 * 1024 * 1024;
+/// What a reply takes beside its text.
+const EACH: usize = 128;
+const TOO_MUCH: &str = "the host says more than any script of shipit does, and was not listened to any longer";
 
 /// A script that was started.
 pub struct Running {
@@ -54,22 +60,28 @@ impl Running {
         }));
         let tail = Arc::clone(&log);
         let (held, released) = oneshot::channel();
+        let mut left = MOST;
         tokio::spawn(async move {
             let read = each_line(stdout, move |line| {
-                let reply = Reply::parse(&line);
-                if reply.is_none() {
-                    push(&tail, line);
+                let mut reply = Reply::parse(&line);
+                match &reply {
+                    // Nobody keeps these: there may be any number of them.
+                    Some(Reply::Pong(_) | Reply::Out(_)) => {}
+                    Some(_) => left = left.saturating_sub(line.len() + EACH),
+                    None => push(&tail, line),
+                }
+                let goes_on = left > 0;
+                if !goes_on {
+                    push(&tail, TOO_MUCH.to_owned());
+                    reply = None;
                 }
                 let to = to.clone();
                 async move {
-                    match reply {
+                    if let Some(reply) = reply {
                         // Nobody reads any more: keep draining, so that the remote never blocks.
-                        Some(reply) => {
-                            let _ = to.send(reply).await;
-                            true
-                        }
-                        None => true,
+                        let _ = to.send(reply).await;
                     }
+                    goes_on
                 }
             });
             tokio::select! {
@@ -105,7 +117,7 @@ fn push(log: &Mutex<VecDeque<String>>, line: String) {
 }
 
 /// Calls `each` for every line, bounded in length, until the end or until it says stop.
-async fn each_line<F, W>(from: impl AsyncRead + Unpin, mut each: F)
+pub(crate) async fn each_line<F, W>(from: impl AsyncRead + Unpin, mut each: F)
 where
     F: FnMut(String) -> W,
     W: Future<Output = bool>,
@@ -138,5 +150,63 @@ where
     }
     if !line.is_empty() {
         each(String::from_utf8_lossy(&line).into_owned()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// What a host that prints this is heard to answer.
+    async fn heard(stdout: impl AsyncRead + Send + Unpin + 'static) -> (Vec<Reply>, Vec<String>) {
+        let mut running = Running::new(Box::pin(tokio::io::sink()), stdout, tokio::io::empty(), ());
+        let mut replies = Vec::new();
+        while let Some(reply) = running.replies.recv().await {
+            replies.push(reply);
+        }
+        (replies, running.log())
+    }
+
+    #[tokio::test]
+    async fn lines_are_whole_however_they_arrive_and_a_last_one_needs_no_end() {
+        let (mut to, from) = tokio::io::duplex(3);
+        let writing =
+            tokio::spawn(async move { to.write_all(b"noise\n@pong idle\n@why \xff x\n@rea\0dy\n@bye end").await });
+        let (replies, log) = heard(from).await;
+        assert!(writing.await.unwrap().is_ok());
+        let expected = [Reply::Pong("idle".into()), Reply::Why("\u{fffd} x".into()), Reply::Bye("end".into())];
+        assert_eq!(replies, expected);
+        assert_eq!(log, ["noise", "@ready"]);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_never_stops_is_not_listened_to_for_ever() {
+        // A line without an end is read on and not kept.
+        let (replies, log) = heard(tokio::io::repeat(b'x').take(32 << 20)).await;
+        assert_eq!((replies.len(), log.len()), (0, 1));
+        // Each of these would be kept by somebody.
+        let line = format!("@record {}\n", "x".repeat(100_000));
+        let (mut to, from) = tokio::io::duplex(1 << 20);
+        tokio::spawn(async move { while to.write_all(line.as_bytes()).await.is_ok() {} });
+        let (replies, log) = heard(from).await;
+        assert!(replies.len() <= MOST / 100_000, "{}", replies.len());
+        assert_eq!(log.last().map(String::as_str), Some(TOO_MUCH));
+        // Of these there may be any number.
+        let many = MOST / EACH + 1;
+        let (mut to, from) = tokio::io::duplex(1 << 20);
+        let pongs = "@pong idle\n".repeat(1000);
+        tokio::spawn(async move {
+            for _ in 0..=many / 1000 {
+                to.write_all(pongs.as_bytes()).await.unwrap();
+            }
+        });
+        let mut running = Running::new(Box::pin(tokio::io::sink()), from, tokio::io::empty(), ());
+        let mut pongs = 0;
+        while running.replies.recv().await.is_some() {
+            pongs += 1;
+        }
+        assert!(pongs > many);
     }
 }
