@@ -4,6 +4,8 @@ mod check;
 mod command;
 mod exposed;
 mod hooks;
+#[cfg(test)]
+mod hostile;
 mod kept;
 mod keys;
 mod load;

@@ -102,9 +102,9 @@ impl Record {
         record.bound = record.bound.map(|path| clean(&path, LONGEST));
         record.why = clean(&record.why, LONGEST);
         let longest = record.health.longest().max(record.service.longest());
-        let climbs = |path: &String| path.split('/').any(|part| part == "..");
+        let is_path = |path: &String| clean(path, LONGEST) == *path && path.split('/').all(|part| part != "..");
         let Shared { dirs, files } = &record.shared;
-        let is_inside = !dirs.iter().chain(files).chain([&record.app_dir]).any(climbs);
+        let is_inside = dirs.iter().chain(files).chain([&record.app_dir]).all(is_path);
         (longest <= MOST && is_inside).then_some(record)
     }
 
