@@ -64,7 +64,7 @@ pub(super) async fn line(
 
 async fn lines(from: Option<impl AsyncRead + Unpin>, tell: &dyn Fn(String)) {
     let Some(from) = from else { return };
-    each_line(from, |line| {
+    each_line(from, usize::MAX, |line| {
         tell(clean(&line, 2000));
         std::future::ready(true)
     })

@@ -146,8 +146,7 @@ impl Session {
     pub async fn answer(&mut self, limit: Duration, events: &Events, step: &'static str) -> Option<Reply> {
         let until = Instant::now() + limit;
         loop {
-            // Silence counts from the last sign of life; a host that answers nothing for this long is not heard.
-            let quiet = self.heard() + self.silence + Duration::from_secs(5);
+            let quiet = Session::quiet(self.pongs.clone(), self.silence);
             tokio::select! {
                 reply = self.answers.recv() => match reply? {
                     Reply::Log(line) => {
@@ -161,12 +160,7 @@ impl Session {
                     reply => return Some(reply),
                 },
                 () = tokio::time::sleep_until(until) => return None,
-                () = tokio::time::sleep_until(quiet) => {
-                    // A pong may have come in meanwhile.
-                    if self.heard() + self.silence + Duration::from_secs(5) <= Instant::now() {
-                        return None;
-                    }
-                }
+                () = quiet => return None,
             }
         }
     }
@@ -177,7 +171,19 @@ impl Session {
         tokio::select! {
             held = self.telling.whole() => held,
             () = self.over() => None,
+            () = Session::quiet(self.pongs.clone(), self.silence) => None,
             () = tokio::time::sleep(limit) => None,
+        }
+    }
+
+    /// Waits until the host has given no sign of life for longer than it may: silence counts from the last one.
+    async fn quiet(pongs: watch::Receiver<(Instant, String)>, silence: Duration) {
+        loop {
+            let until = pongs.borrow().0 + silence + Duration::from_secs(5);
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
         }
     }
 
@@ -210,11 +216,6 @@ impl Session {
     pub async fn state_lately(&self, age: Duration, limit: Duration) -> Option<String> {
         let (at, state) = self.pongs.borrow().clone();
         if at.elapsed() <= age { Some(state) } else { self.state_within(limit).await }
-    }
-
-    /// When the host was last heard.
-    fn heard(&self) -> Instant {
-        self.pongs.borrow().0
     }
 
     /// Whether the channel has ended.

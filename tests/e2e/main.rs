@@ -19,6 +19,7 @@ mod hosts;
 mod init;
 mod killed;
 mod late;
+mod liar;
 mod lock;
 mod logins;
 mod memory;
