@@ -29,7 +29,7 @@ pub(crate) struct Bench {
     pub(crate) area: Area,
     pub(crate) config: Config,
     pub(crate) site: Site,
-    shipit: Shipit,
+    pub(crate) shipit: Shipit,
     pub(crate) project: PathBuf,
     /// The directory of links that shadows or makes up the PATH.
     tools: PathBuf,
