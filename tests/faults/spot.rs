@@ -51,8 +51,23 @@ impl Then {
 }
 
 /// The tools that fail together when a script is broken.
-const ALL_TOOLS: [&str; 15] =
-    ["mv", "ln", "rm", "mkdir", "cp", "touch", "openssl", "sha256sum", "mkfifo", "readlink", "sed", "date", "df", "find", "tail"];
+const ALL_TOOLS: [&str; 15] = [
+    "mv",
+    "ln",
+    "rm",
+    "mkdir",
+    "cp",
+    "touch",
+    "openssl",
+    "sha256sum",
+    "mkfifo",
+    "readlink",
+    "sed",
+    "date",
+    "df",
+    "find",
+    "tail",
+];
 
 /// Who reached the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
