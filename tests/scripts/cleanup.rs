@@ -50,7 +50,8 @@ fn furnish(bench: &Bench) {
     for tool in ["mv", "rm"] {
         let line = |wanted: bool| -> String {
             let own = CHANGES.iter().enumerate().filter(|(_, change)| change.0 == tool && change.2 == wanted);
-            own.map(|(n, (_, words, _))| format!("case $* in {}) dies {n} ;; esac\n", words.replace(' ', "\\ "))).collect()
+            own.map(|(n, (_, words, _))| format!("case $* in {}) dies {n} ;; esac\n", words.replace(' ', "\\ ")))
+                .collect()
         };
         bench.shadow(tool, &format!("{dies}{}REAL \"$@\"\ncode=$?\n{}exit $code", line(false), line(true)));
     }

@@ -89,5 +89,10 @@ fn many_take_it_and_some_die(bench: &mut Bench) {
     next.wait().unwrap();
     let seconds = began.elapsed().as_secs_f64();
     let killed = started - MANY;
-    writeln!(std::io::stdout(), "{:?}: taken {before} times by {MANY} at once, {killed} of them killed, {seconds:.1} s", bench.shell).unwrap();
+    writeln!(
+        std::io::stdout(),
+        "{:?}: taken {before} times by {MANY} at once, {killed} of them killed, {seconds:.1} s",
+        bench.shell
+    )
+    .unwrap();
 }

@@ -25,7 +25,20 @@ const CALLS: &str = "trace=fsync,fdatasync,sync,syncfs,rename,renameat,renameat2
 /// Runs a verb below strace and reads what it was seen to ask, with the session's token as `TOKEN`.
 fn traced(bench: &Bench, verb: &str, code: i32) -> Vec<Asked> {
     let trace = bench.area.path().join("trace");
-    let by = ["/usr/bin/strace", "-f", "-qq", "-y", "-s", "4096", "-e", CALLS, "-e", "signal=none", "-o", trace.to_str().unwrap()];
+    let by = [
+        "/usr/bin/strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-s",
+        "4096",
+        "-e",
+        CALLS,
+        "-e",
+        "signal=none",
+        "-o",
+        trace.to_str().unwrap(),
+    ];
     let output = bench.run_by(&by, verb, &["--json"]).expect(code);
     let id = output.release();
     let text = fs::read_to_string(&trace).unwrap();
@@ -83,7 +96,8 @@ fn parse(home: &Path, text: &str) -> Option<Asked> {
 /// Where the first of these is at or after `from`; panics where there is none.
 fn at(asked: &[Asked], from: usize, call: &str, what: &str) -> usize {
     let fits = |one: &Asked| {
-        one.call.starts_with(call) && (one.what == what || what.strip_prefix('*').is_some_and(|end| one.what.ends_with(end)))
+        one.call.starts_with(call)
+            && (one.what == what || what.strip_prefix('*').is_some_and(|end| one.what.ends_with(end)))
     };
     let found = asked[from..].iter().position(fits);
     let told: Vec<String> = asked.iter().enumerate().map(|(n, one)| format!("{n} {} {}", one.call, one.what)).collect();
@@ -102,7 +116,9 @@ fn in_order(asked: &[Asked], steps: &[(&str, &str)]) {
 fn records_are_waited_for(asked: &[Asked]) {
     let mut changes = 0;
     for (n, one) in asked.iter().enumerate().filter(|(_, one)| one.call.starts_with("rename")) {
-        if let Some((from, _)) = one.what.split_once('>').filter(|(from, to)| to.contains("records/") && from.contains("record.N")) {
+        if let Some((from, _)) =
+            one.what.split_once('>').filter(|(from, to)| to.contains("records/") && from.contains("record.N"))
+        {
             let waited = asked[..n].iter().rposition(|one| one.call == "fsync" && one.what == from);
             assert!(waited.is_some(), "{one:?}\n{asked:?}");
             changes += 1;

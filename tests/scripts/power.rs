@@ -118,8 +118,11 @@ impl Disk {
         mount.args(["-o", "loop,commit=300,noauto_da_alloc"]).arg(image).arg(self.at.join("disk"));
         let output = mount.output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        let found = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(self.at.join("disk")).output().unwrap();
-        String::from_utf8(found.stdout).unwrap().trim().trim_start_matches("/dev/").to_owned()
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let at = self.at.join("disk").display().to_string();
+        let line =
+            mounts.lines().rev().find(|line| line.split(' ').nth(1) == Some(&*at)).expect("it was mounted just now");
+        line.split(' ').next().unwrap().trim_start_matches("/dev/").to_owned()
     }
 
     /// Old releases may still be on their way out, behind the end of a run.
@@ -218,7 +221,18 @@ fn what_a_power_cut_leaves_is_whole_and_the_next_deploy_works(bench: &mut Bench)
                 fs::remove_file(cut).unwrap();
                 continue;
             }
-            let outcome = judge(bench, old, &new, if !last { None } else if verb == TakenBack { old } else { Some(&new) });
+            let outcome = judge(
+                bench,
+                old,
+                &new,
+                if !last {
+                    None
+                } else if verb == TakenBack {
+                    old
+                } else {
+                    Some(&new)
+                },
+            );
             disk.umount();
             wrong.extend(outcome.err().map(|why| format!("{verb:?}, lost: {lost:?}, {what}: {why}")));
             fs::remove_file(cut).unwrap();
@@ -228,7 +242,12 @@ fn what_a_power_cut_leaves_is_whole_and_the_next_deploy_works(bench: &mut Bench)
     let seconds = began.elapsed().as_secs_f64();
     let line = format!("{:?}: {copies} places, {cuts} images, {seconds:.1} s", bench.shell);
     writeln!(std::io::stdout(), "{line}").unwrap();
-    assert!(wrong.is_empty(), "{} cuts went wrong, the first of them:\n{}", wrong.len(), wrong[..wrong.len().min(5)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} cuts went wrong, the first of them:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(5)].join("\n")
+    );
 }
 
 /// What a run that comes to this home can find: all but what differs from one moment to the next and is never read again.
@@ -263,7 +282,8 @@ fn judge(bench: &Bench, old: Option<&str>, new: &str, told: Option<&str>) -> Res
     // What was seeded is never seeded again.
     let seeded = site.dir.join("shared/lib");
     for n in (0..5).filter(|_| seeded.exists()) {
-        let content = fs::read(seeded.join(format!("{n}.js"))).map_err(|error| format!("shared/lib/{n}.js: {error}"))?;
+        let content =
+            fs::read(seeded.join(format!("{n}.js"))).map_err(|error| format!("shared/lib/{n}.js: {error}"))?;
         if content != app("").files()[&PathBuf::from(format!("lib/{n}.js"))] {
             return Err(format!("shared/lib/{n}.js is not what was seeded"));
         }
