@@ -103,6 +103,11 @@ impl Bench {
         self.shipit.run(&[&[verb, "production"], args].concat())
     }
 
+    /// The same, started by another program.
+    pub(crate) fn run_by(&self, program: &[&str], verb: &str, args: &[&str]) -> Output {
+        self.shipit.by(program).run(&[&[verb, "production"], args].concat())
+    }
+
     /// Starts a verb as it is written, with `--json`.
     pub(crate) fn start(&self, verb: &str, args: &[&str]) -> Running {
         self.shipit.spawn_json(&[&[verb, "production"], args].concat())

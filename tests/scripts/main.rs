@@ -5,17 +5,21 @@
 
 mod bench;
 mod check;
+mod cleanup;
 mod contend;
 mod dead;
+mod fire;
 mod full;
 mod deploys;
 mod drift;
+mod durable;
 mod hold;
 mod late;
 mod lock;
 mod odd;
 mod packing;
 mod random;
+mod reboot;
 mod records;
 mod reuse;
 mod path;
