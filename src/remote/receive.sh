@@ -79,9 +79,9 @@ else
   is_manifest || broken "the manifest arrived damaged"
 fi
 here=$(pwd -P)
-bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest" | head -n 5)
+bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest") || bad="bad ."
 if [ -n "$bad" ]; then
-  bad=$(printf '%s' "$bad" | sed 's/^bad //')
+  bad=$(printf '%s\n' "$bad" | sed -n '1,5s/^bad //p') || bad="it can't be checked"
   [ -z "$part" ] || unfit "$bad"
   broken "not as sent: $bad"
 fi

@@ -42,7 +42,9 @@ pub(crate) fn codes(case: &Case) -> &'static [Option<i32>] {
         (Phase::Back, Fault::Interrupted | Fault::Terminated) => &[Some(4), Some(130)],
         (Phase::Back, Fault::InterruptedTwice) => &[Some(4), Some(130), Some(5)],
         (Phase::Back, Fault::Hangs) if place.vital => &[Some(4), Some(130), Some(5)],
-        (Phase::Back, Fault::ToolFails | Fault::ScriptFails | Fault::ScriptKilled) if place.vital => &[Some(4), Some(5)],
+        (Phase::Back, Fault::ToolFails | Fault::ScriptFails | Fault::ScriptKilled) if place.vital => {
+            &[Some(4), Some(5)]
+        }
         (Phase::Back, _) => &[Some(4)],
         // It is asked again until it says yes, or its limit is over.
         (Phase::Switched, Fault::ToolFails | Fault::ScriptFails | Fault::ScriptKilled | Fault::Hangs)

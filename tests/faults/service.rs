@@ -129,9 +129,9 @@ impl Bench {
 
 fn is_server(pid: u32) -> bool {
     let line = process::command_line(pid);
-    line.starts_with("node ") && line.contains("server.js") || line.starts_with("/usr/bin/node ") && line.contains("/server.js")
+    line.starts_with("node ") && line.contains("server.js")
+        || line.starts_with("/usr/bin/node ") && line.contains("/server.js")
 }
-
 
 /// A service's own lines. The server is known by where it stands: a file could not be written on a full disk.
 const SERVICE: &str = r#"# Starts, stops and looks at the server. Run in the release's directory.

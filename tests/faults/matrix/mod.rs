@@ -204,7 +204,8 @@ impl Case {
     /// Whether it waits out a limit that no config shortens.
     pub(crate) fn is_slow(&self) -> bool {
         let name = self.place.name;
-        let minutes = matches!(name, "record" | "trash" | "journal" | "switch" | "switch back" | "journal's end" | "rename");
+        let minutes =
+            matches!(name, "record" | "trash" | "journal" | "switch" | "switch back" | "journal's end" | "rename");
         self.fault == Fault::Hangs && (minutes || name.starts_with("pm2 "))
     }
 }

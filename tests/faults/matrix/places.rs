@@ -69,8 +69,7 @@ const PACKAGE: Place = tool("package", "begin", "", "").here(At::Event("tar", UN
 const PREFLIGHT: Place = tool("preflight", "begin", "", "").here(At::Event("tar", UNTAR));
 const PREFLIGHT_BACK: Place = PREFLIGHT.at(At::Event("openssl", HASH));
 const UNPACK: Place = tool("receive", "unpack", "tar", UNTAR);
-const ARRIVED: Place =
-    tool("receive", "verify", "", "").at(At::Tool("openssl", HASH, r#"[ "${PWD##*/}" = tree ]"#));
+const ARRIVED: Place = tool("receive", "verify", "", "").at(At::Tool("openssl", HASH, r#"[ "${PWD##*/}" = tree ]"#));
 const NAME: Place = tool("receive", "name", "mv", "*stage/tree releases/*");
 const PREPARE: Place = tool("receive", "service", "node", "*service.cjs prepare");
 const CHECK: Place = tool("check", "verify", "openssl", HASH);
