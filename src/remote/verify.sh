@@ -18,8 +18,8 @@ is_manifest() {
   sum=$(sha256sum <"$STAGE/manifest") && [ "${sum%% *}" = "$MANIFEST_SHA" ]
 }
 
-# Whether openssl and awk are there and work, and the former says what SHA-256 is: it asks the processor for it, which is three times as quick as
-# coreutils of today's stable systems are.
+# Whether openssl and awk are there and work, and the former says what SHA-256 is: it asks the processor for it, which is
+# three times as quick as coreutils of today's stable systems are.
 is_quick() {
   command -v awk >/dev/null && command -v xargs >/dev/null &&
     case $(printf abc | openssl dgst -sha256 -r 2>/dev/null | awk '{ print $1 }' 2>/dev/null) in
