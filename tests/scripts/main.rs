@@ -20,6 +20,7 @@ mod reuse;
 mod path;
 mod silent;
 mod space;
+mod talk;
 mod unproved;
 
 /// The same eyes and hands as in the end-to-end tests. Each suite uses its own part of them.
