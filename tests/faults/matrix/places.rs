@@ -118,7 +118,8 @@ pub(crate) fn places(service: Service, verb: Verb) -> Vec<Place> {
     let switches = deploys || verb == Verb::Rollback;
     let mut all = Vec::new();
     if verb == Verb::Undone {
-        all.push(BACK.back());
+        // The session itself puts the link back, before its job does the rest.
+        all.push(BACK.back().session());
         all.extend(command(&[REVERT.back()]));
         all.extend(pm2(&[PM2_REVERT.back(), PM2_BACK.back()]));
         all.extend([JOURNAL_GONE.back(), UNDO]);
