@@ -182,6 +182,11 @@ impl Running {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, which: Signal) {
         assert!(self.try_signal(which), "it was over before {which:?} reached it:\n{}", self.so_far());
