@@ -29,7 +29,7 @@ settle() {
 mkdir -p "$T/hooks" || fail "the hook can't be noted in $BASE/$T"
 case $MODE in
   run | note)
-    if [ -n "$NOTE" ] && ! { printf '%s\n' "$NOTE" >"$T/hooks/part.$NUMBER" && mv -f "$T/hooks/part.$NUMBER" "$T/hooks/$NUMBER"; }; then
+    if [ -n "$NOTE" ] && ! { printf '%s\n' "$NOTE" >"$T/hooks/part.$NUMBER" && sync_one "$T/hooks/part.$NUMBER" && mv -f "$T/hooks/part.$NUMBER" "$T/hooks/$NUMBER"; }; then
       fail "its undo line can't be noted in $BASE/$T"
     fi ;;
   undo)

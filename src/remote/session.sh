@@ -27,7 +27,7 @@ T=.shipit/t.$TOKEN
 # All that a revert will need is written before anything is changed: a full disk is found out here.
 if ! { mkdir -m 700 "$T" && mkdir "$T/groups" "$T/next" "$T/back" && mkfifo "$T/ev" "$T/out" &&
   printf '%s\n' "$COMMON" >"$T/common.sh" && printf '%s\n' "$DRIVER" >"$T/driver.sh" && printf '%s' "$PROGRAM" >"$T/service.cjs" &&
-  true >"$T/go" && true >"$T/groups/spare" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
+  printf '%s\n' "$BOOT:$NS" >"$T/boot" && true >"$T/go" && true >"$T/groups/spare" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
   refuse "the session's notes can't be written in $BASE/.shipit" "look at the free space: df -h, df -i"
   rm -rf "$T"; lock_free; bye refused
 fi
@@ -222,6 +222,8 @@ word() {
     activate-idle) if [ -L "$T/new" ] && [ -z "$JOB$LEAVE" ] && read -r ACTIVATE_S REVERT_S _ <"$T/limits"; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
     commit-held)
       if lock_mine && mv -f .shipit/pending .shipit/committed; then
+        # What is told must be so after a power cut, too.
+        sync_one .shipit
         STATE=committed; say committed; start record 120
       else
         CAUSE="the commit could not be written"

@@ -191,6 +191,12 @@ impl Bench {
         fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
 
+    /// Where the host finds its tools.
+    pub(crate) fn path(&self) -> String {
+        let own = self.tools.display().to_string();
+        if self.shell == Shell::Busybox { own } else { format!("{own}:{}", std::env::var("PATH").unwrap()) }
+    }
+
     /// Holds every run of a tool among whose words `word` is, until the returned hold is let go.
     pub(crate) fn hold_tool(&self, tool: &str, word: &str) -> Hold {
         let hold = Hold::new(&self.area);
