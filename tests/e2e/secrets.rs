@@ -80,7 +80,7 @@ fn app(version: &str, ends: &str) -> App {
         "// {version}\nconst TOKEN = {TOKEN:?}, LONGER = {LONGER:?};\n\
          console.log('knows', LONGER, process.env.DATABASE_PASSWORD);\n\
          console.error('x'.repeat(386) + LONGER, 'y'.repeat(380) + process.env.DATABASE_PASSWORD);\n\
-         for (let n = 350; n < 400; n += 3) console.error('z'.repeat(n) + LONGER);\n\
+         for (let n = 375; n < 400; n += 4) console.error('z'.repeat(n) + LONGER);\n\
          process.stdout.write('in two: correct-'); setTimeout(() => process.stdout.write('horse-battery\\n'), 50);\n\
          {ends}\n\
          require('http').createServer((request, response) => {{\n\
@@ -93,8 +93,8 @@ fn app(version: &str, ends: &str) -> App {
 
 fn bench() -> Bench {
     let mut bench = Make::pm2(1).bench();
-    let build = "echo $TOKEN; printf 'two reads: correct-'; sleep 0.2; echo horse-battery; printf '%s\\n' \"$PEM\" \"$QUOTED\"; env";
-    let hook = "env; echo $DATABASE_PASSWORD; printf 'two: only-the-host-'; sleep 0.2; echo knows-this; echo $DATABASE_PASSWORD >&2";
+    let build = "echo $TOKEN; printf 'two reads: %s-' \"${LONGER%-*}\"; sleep 0.2; echo \"${LONGER##*-}\"; printf '%s\\n' \"$PEM\" \"$QUOTED\"; env";
+    let hook = "env; echo $DATABASE_PASSWORD; printf 'two: %s' \"${DATABASE_PASSWORD%-this}\"; sleep 0.2; echo \"-this\"; echo $DATABASE_PASSWORD >&2";
     bench
         .config
         .set("secrets", ["TOKEN", "LONGER", "PEM", "QUOTED"].map(str::to_owned).to_vec())
@@ -158,7 +158,7 @@ fn keeps_nothing(dir: &Path) {
         shows_nothing(&entry.path().display().to_string(), &String::from_utf8_lossy(&bytes));
         files += 1;
     }
-    assert!(files > 3, "{} holds records and manifests", dir.display());
+    assert!(files >= 3, "{} holds records and manifests", dir.display());
 }
 
 #[test]
