@@ -34,6 +34,7 @@ mod pinned;
 mod plan;
 mod record;
 mod resume;
+mod secrets;
 mod shared;
 mod silent;
 mod soak;
