@@ -146,6 +146,9 @@ pub struct Transfer {
     pub sent: Amount,
     /// Files that it had, under whatever name.
     pub reused: Amount,
+    /// Assets of earlier releases that it had and keeps; known when it has received the rest.
+    #[serde(default, skip_serializing_if = "Amount::is_none")]
+    pub assets: Amount,
     /// Bytes that crossed the wire for it: packed, with all that goes along.
     pub wire: u64,
 }
@@ -160,6 +163,11 @@ pub struct Amount {
 }
 
 impl Amount {
+    /// Whether it is nothing.
+    pub fn is_none(&self) -> bool {
+        self.files == 0
+    }
+
     /// One more file.
     pub fn add(&mut self, bytes: u64) {
         self.files += 1;
@@ -170,8 +178,13 @@ impl Amount {
 impl Transfer {
     /// `42 of 45 files reused`; none where no file was.
     pub fn reuse(&self) -> Option<String> {
-        let all = crate::text::count(self.sent.files + self.reused.files, "file");
-        (self.reused.files > 0).then(|| format!("{} of {all} reused", self.reused.files))
+        let reused = self.reused.files + self.assets.files;
+        let all = crate::text::count(self.sent.files + reused, "file");
+        let assets = match self.assets.files {
+            0 => String::new(),
+            n => format!(", {n} of them {} of earlier releases", if n == 1 { "asset" } else { "assets" }),
+        };
+        (reused > 0).then(|| format!("{reused} of {all} reused{assets}"))
     }
 }
 

@@ -1,7 +1,7 @@
 # Takes a release in: unpacks the payload on standard input into an empty stage, holds every file against the
 # manifest, links what is shared, makes it durable, and only then gives it its name below releases/.
-# Nothing is overwritten or deleted outside the stage and incoming/. Needs lib.sh lock.sh home.sh verify.sh reuse.sh;
-# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE TRANSFER GROUP_NAME FROM SERVICE (empty: nothing runs), SHARED_DIRS and
+# Nothing is overwritten or deleted outside the stage and incoming/. Needs lib.sh lock.sh home.sh verify.sh reuse.sh
+# assets.sh; BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE TRANSFER GROUP_NAME FROM SERVICE (empty: nothing runs), SHARED_DIRS and
 # SHARED_FILES:
 # lines LINK<TAB>TEXT<TAB>PATH (the link in the release, its text, the path below shared/).
 # Ends with 2 where what lies here does not serve: then all is to be sent; with 3 where all is well but for what the
@@ -89,6 +89,13 @@ for kind in f l; do
   [ "$(count_tree "$STAGE/tree" $kind)" -eq "$(count_manifest "$STAGE/manifest" $kind)" ] || fail "the stage holds entries that were not sent"
 done
 
+made=$(assets_keep "$here/$STAGE/tree" "$here/$STAGE/manifest" "$here/$STAGE/assets" 2>&1)
+kept=$?
+reason "$made"
+full
+[ "$kept" = 0 ] || fail "the assets of earlier releases can't be kept${error:+: $error}; assets.keep = 0 does without them"
+assets_say
+
 # A shared directory is seeded from the release once, aside and by one rename; then the link takes its place.
 printf '%s\n' "$SHARED_DIRS" | while IFS=$TAB read -r link text path; do
   [ -n "$link" ] || continue
@@ -113,7 +120,7 @@ if [ "$(umask)" = 0002 ]; then
 fi
 
 # What is known only now goes to the end of the record's first line: what was sent, and which node is to run it.
-known=$TRANSFER
+known=${TRANSFER%\}}$ASSETS_TOLD}
 [ -z "$NODE" ] || known="$known,\"node\":\"$(printf '%s' "$NODE" | tr -cd 'A-Za-z0-9.-')\""
 { sed "1s/,\$/,$known,/" "$STAGE/record.json" >"$STAGE/record" && mv "$STAGE/record" "$STAGE/record.json"; } ||
   fail "the record can't be written"
@@ -121,7 +128,7 @@ known=$TRANSFER
 sync_tree "$STAGE"
 if ! lock_mine || [ -e "$T/stop" ]; then fail "the lock was lost"; fi
 # Later than every file's ctime: what is touched from now on can be told.
-{ touch "$STAGE/manifest" && mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
+{ { [ ! -f "$STAGE/assets" ] || mv "$STAGE/assets" ".shipit/assets/$NEW"; } && touch "$STAGE/manifest" && mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
   set_state "$NEW" unproven "never activated" && mv "$STAGE/tree" "releases/$NEW"; } || fail "the release can't be named"
 sync_dir releases
 rm -rf "$STAGE"

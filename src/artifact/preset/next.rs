@@ -41,6 +41,7 @@ struct NextConfig {
     #[serde(default)]
     asset_prefix: String,
     config_file_name: Option<String>,
+    deployment_id: Option<String>,
 }
 
 /// A build found in the project.
@@ -55,7 +56,7 @@ pub(super) fn map(build: &Build) -> Result<Mapping> {
     let root = &build.root;
     let mut warnings = Vec::new();
     let Found { dist, description, .. } = find(build, &mut warnings)?;
-    let NextConfig { output, base_path, asset_prefix, config_file_name, .. } = description.config;
+    let NextConfig { output, base_path, asset_prefix, config_file_name, deployment_id, .. } = description.config;
     match output.as_deref() {
         Some("standalone") => {}
         Some("export") => {
@@ -96,7 +97,7 @@ pub(super) fn map(build: &Build) -> Result<Mapping> {
     let pages = asset_url(&base_path, &asset_prefix).map(|url| Pages {
         folders: vec![server.join("app"), server.join("pages")],
         url,
-        assets,
+        assets: assets.clone(),
         cure: format!("remove `{}` and build again", shown(&dist)),
     });
     if !is_fixed(build, KEY) && has_server_actions(&root.join(&dist)) {
@@ -108,7 +109,16 @@ pub(super) fn map(build: &Build) -> Result<Mapping> {
     }
     let app_dir = app.to_string_lossy().into_owned();
     let mutable = rewritten(&app.join(&dist));
-    Ok(Mapping { app_dir, script: Some("server.js".into()), pages, mutable, warnings, ..Mapping::of(sources) })
+    Ok(Mapping {
+        app_dir,
+        script: Some("server.js".into()),
+        pages,
+        mutable,
+        assets: vec![assets],
+        deployment: deployment_id.filter(|id| !id.is_empty()),
+        warnings,
+        ..Mapping::of(sources)
+    })
 }
 
 /// What a server writes while it runs: its caches, and the pages and answers that it makes anew (14 and 15 in place of

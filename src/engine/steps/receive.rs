@@ -17,6 +17,7 @@ use crate::engine::scripts::Intake;
 use crate::error::Result;
 use crate::event::{EventKind, Transfer};
 use crate::plan::Step;
+use crate::remote::Reply;
 use crate::service;
 use crate::text::bytes;
 
@@ -48,7 +49,7 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             let file = pack(&packed, parcel, codec(host), Way::slowest(&context.config.hosts), &delta).await?;
             let mut sending = Sending::new(file, host.events.clone())?;
             let (sent, reused) = parcel.amounts(delta.as_deref());
-            transfer = Transfer { sent, reused, wire: transfer.wire + sending.total };
+            transfer = Transfer { sent, reused, wire: transfer.wire + sending.total, ..Transfer::default() };
             host.events.send(EventKind::Transfer { step: Step::Receive.word(), transfer });
             said = send(context, host, parcel, delta.is_some(), transfer, &mut sending).await?;
             // The release is proved as a whole: what lies there may have changed since it was looked at.
@@ -60,7 +61,13 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             delta = None;
         }
         match said.code {
-            Some(0) => {}
+            Some(0) => {
+                let kept = said.replies.iter().find_map(Reply::assets);
+                transfer.assets = kept.unwrap_or_default();
+                if kept.is_some() {
+                    host.events.send(EventKind::Transfer { step: Step::Receive.word(), transfer });
+                }
+            }
             Some(NOT_PREPARED) => {
                 let error = host.job_failed("prepare", said, "receive").await;
                 blame(host, &context.release().id, &error).await;
@@ -134,6 +141,8 @@ async fn send(
         app_dir: &release.app_dir,
         access: &context.config.release.access,
         shared: &release.shared,
+        assets: &release.assets,
+        links: context.config.release.reuse == Reuse::Hardlink,
     });
     host.side(&script, "receive", RECEIVE_LIMIT, Some(sending)).await
 }
