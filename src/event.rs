@@ -180,11 +180,7 @@ impl Transfer {
     pub fn reuse(&self) -> Option<String> {
         let reused = self.reused.files + self.assets.files;
         let all = crate::text::count(self.sent.files + reused, "file");
-        let assets = match self.assets.files {
-            0 => String::new(),
-            n => format!(", {n} of them {} of earlier releases", if n == 1 { "asset" } else { "assets" }),
-        };
-        (reused > 0).then(|| format!("{reused} of {all} reused{assets}"))
+        (reused > 0).then(|| format!("{reused} of {all} reused"))
     }
 }
 

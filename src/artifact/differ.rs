@@ -119,7 +119,8 @@ pub fn differ(artifact: &Artifact, modes: Modes, held: &Held, reuse: bool, asset
         }
     }
     let stays = |line: &&Line<'_>| {
-        let below = |folder: &String| line.path.strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+        let below =
+            |folder: &String| line.path.strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
         line.kind == b'f' && assets.paths.iter().any(below)
     };
     let (staying, gone): (Vec<&Line<'_>>, Vec<&Line<'_>>) = old.into_values().partition(stays);

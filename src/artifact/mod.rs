@@ -18,6 +18,7 @@ mod kept; // an artifact in one file: read and verified
 mod package; // package.json
 mod pages; // the assets that HTML names
 mod preset; // which files a framework's build consists of
+mod sharp; // whether the images' library is there for those who use it
 mod source; // where a file's content is
 mod tree; // sources laid over each other
 
@@ -42,6 +43,7 @@ pub use kept::Kept;
 pub use manifest::{escape, manifest};
 pub use mutable::{Mutable, mutable_globs};
 pub use natives::{Machine, Natives};
+pub use sharp::sharp;
 pub use source::Source;
 pub use tree::place;
 

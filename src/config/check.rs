@@ -16,7 +16,8 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
 
 fn check_assets(root: &Section<'_>, config: &Config) {
     let section = root.section("assets");
-    if section.has("keep") && config.assets.keep > 0 && !config.assets.any(config.build.preset) && !section.has("paths") {
+    if section.has("keep") && config.assets.keep > 0 && !config.assets.any(config.build.preset) && !section.has("paths")
+    {
         let hint = "name their folders: paths = [\"assets\"]; only next and astro have their own";
         section.wrong("keep", "says how long assets stay, and this preset knows of none", hint);
     }

@@ -8,7 +8,8 @@ use serde_json::Value as Json;
 
 use super::reader::{Reader, Section};
 use super::schema::{
-    Access, Assets, Batch, Build, Expect, From, Health, Host, Include, Preset, Release, Reuse, Rollout, Service, Shared, Ssh,
+    Access, Assets, Batch, Build, Expect, From, Health, Host, Include, Preset, Release, Reuse, Rollout, Service,
+    Shared, Ssh,
 };
 use super::tree::{Node, Value};
 use super::values::{self, Wrong};

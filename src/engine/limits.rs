@@ -63,7 +63,7 @@ mod tests {
             health: config.health.clone(),
             shared: config.shared.clone(),
             mutable: vec![],
-                assets: Default::default(),
+            assets: Default::default(),
             settings: String::new(),
         }
     }

@@ -73,22 +73,25 @@ impl Home {
             Access::Group(group) => group.as_str(),
             Access::Private | Access::Public => "",
         };
-        self.script("receive", &[remote::LOCK, remote::HOME, remote::VERIFY, remote::REUSE, remote::ASSETS, remote::RECEIVE])
-            .var("NEW", intake.id.as_str())
-            .var("CODEC", intake.codec.word())
-            .var("MANIFEST_SHA", intake.manifest_sha)
-            .var("FROM", intake.from)
-            .var("SETTINGS", intake.settings)
-            .var("LIMITS", intake.limits.line())
-            .var("NODE", intake.node)
-            .var("TRANSFER", format!("\"transfer\":{}", serde_json::json!(intake.transfer)))
-            .var("SERVICE", flag(intake.runs))
-            .var("GROUP_NAME", group)
-            .var("ASSETS", folders(intake.assets))
-            .var("ASSETS_KEEP", intake.assets.keep.to_string())
-            .var("ASSETS_LINK", flag(intake.links))
-            .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
-            .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
+        self.script(
+            "receive",
+            &[remote::LOCK, remote::HOME, remote::VERIFY, remote::REUSE, remote::ASSETS, remote::RECEIVE],
+        )
+        .var("NEW", intake.id.as_str())
+        .var("CODEC", intake.codec.word())
+        .var("MANIFEST_SHA", intake.manifest_sha)
+        .var("FROM", intake.from)
+        .var("SETTINGS", intake.settings)
+        .var("LIMITS", intake.limits.line())
+        .var("NODE", intake.node)
+        .var("TRANSFER", format!("\"transfer\":{}", serde_json::json!(intake.transfer)))
+        .var("SERVICE", flag(intake.runs))
+        .var("GROUP_NAME", group)
+        .var("ASSETS", folders(intake.assets))
+        .var("ASSETS_KEEP", intake.assets.keep.to_string())
+        .var("ASSETS_LINK", flag(intake.links))
+        .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
+        .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
     }
 
     /// Making a release that lies there the target.

@@ -100,6 +100,9 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
             };
             format!("the whole artifact into a stage{assets}, every file verified by SHA-256, then named")
         }
+        Step::Check if config.assets.any(config.build.preset) => {
+            "every file against its manifest, every link; beside them the assets of what is live".into()
+        }
         Step::Check => "every file against its manifest, every link".into(),
         Step::BeforeSwitch => hooks(&config.hooks.before_switch, &mut skip),
         Step::AfterSwitch => hooks(&config.hooks.after_switch, &mut skip),

@@ -19,7 +19,7 @@ assets_there() {
 }
 
 # Decides, from the manifest $1 of the new release, the live one's, and what that keeps. Lists: kept (AGE and the manifest's
-# line), made (lines of the folders they need), and one path a line: dirs, same, link.MODE, mode.MODE.
+# line), made (lines of the folders they need), and one path a line: dirs, mode.MODE of those, same, link.MODE.
 assets_lists() {
   had=.shipit/assets/$FROM
   [ -f "$had" ] || had=/dev/null
@@ -51,20 +51,18 @@ assets_lists() {
         print "./" up >(at "mode." dir_mode)
       }
       print age[p] + 1, "f", mode, $3, $4, p >(at "kept")
-      print "./" p >(at "mode." mode)
       print "./" p >(at (link != "" && $2 == mode ? "link." mode : "same"))
     }' side=1 "$had" side=2 "$1" side=3 "$lists/there" side=4 ".shipit/manifests/$FROM"
 }
 
-# Takes what is not as it was released off the list, and out of the tree again.
+# Takes what is not as it was released off the list, and out of the tree again; the rest: mine, mode.MODE, one path a line.
 assets_proved() {
   sed 's/^[0-9]* //' "$lists/kept" | verify_tree "$TREE" - | sed -n 's/^bad //p' >"$lists/bad"
-  [ -s "$lists/bad" ] || return 0
-  true >"$lists/drop" && awk -v at="$lists/" '
+  true >"$lists/drop" && true >"$lists/mine" && awk -v at="$lists/" '
     side == 1 { bad[$0]; next }
     { p = $0; sub(/^[^ ]* f [^ ]* [^ ]* [^ ]* /, "", p) }
     ("." in bad) || (p in bad) { print "./" p >(at "drop"); next }
-    { print }' side=1 "$lists/bad" side=2 "$lists/kept" >"$lists/good" &&
+    { print; print "./" p >(at "mine"); print "./" p >(at "mode." $3) }' side=1 "$lists/bad" side=2 "$lists/kept" >"$lists/good" &&
     (cd "$TREE" && each_of "$lists/drop" rm -f) && mv "$lists/good" "$lists/kept"
 }
 
@@ -90,7 +88,7 @@ assets_manifest() {
 
 # What was made here is whose the tree is.
 assets_owned() {
-  for list in "$lists/dirs" "$lists/same"; do
+  for list in "$lists/dirs" "$lists/mine"; do
     each_of "$list" sh -c '
       owner=$0 group=$1; shift
       find "$@" -prune \( ! -user "$owner" -o ! -group "$group" \) -exec chown "$owner:$group" {} +' "$owner" "$group" || [ "$owner" != 0 ] || return 1

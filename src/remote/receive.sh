@@ -120,7 +120,7 @@ if [ "$(umask)" = 0002 ]; then
 fi
 
 # What is known only now goes to the end of the record's first line: what was sent, and which node is to run it.
-known=${TRANSFER%\}}$ASSETS_TOLD}
+known="${TRANSFER%\}}$ASSETS_TOLD}"
 [ -z "$NODE" ] || known="$known,\"node\":\"$(printf '%s' "$NODE" | tr -cd 'A-Za-z0-9.-')\""
 { sed "1s/,\$/,$known,/" "$STAGE/record.json" >"$STAGE/record" && mv "$STAGE/record" "$STAGE/record.json"; } ||
   fail "the record can't be written"

@@ -9,7 +9,10 @@ use crate::event::{Amount, EventKind, HostState, StepOutcome, Transfer};
 
 fn transfer(sent: usize, reused: usize) -> EventKind {
     let amount = |files: usize| Amount { files, bytes: files as u64 * 1_000_000 };
-    EventKind::Transfer { step: "receive", transfer: Transfer { sent: amount(sent), reused: amount(reused), wire: 10 } }
+    EventKind::Transfer {
+        step: "receive",
+        transfer: Transfer { sent: amount(sent), reused: amount(reused), assets: Amount::default(), wire: 10 },
+    }
 }
 
 fn run() -> Vec<Event> {

@@ -21,6 +21,7 @@ mod killed;
 mod late;
 mod lock;
 mod logins;
+mod machine;
 mod memory;
 mod migrate;
 mod mistakes;

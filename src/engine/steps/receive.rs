@@ -19,7 +19,7 @@ use crate::event::{EventKind, Transfer};
 use crate::plan::Step;
 use crate::remote::Reply;
 use crate::service;
-use crate::text::bytes;
+use crate::text::{bytes, count};
 
 /// How long a host may take to complete, verify and sync a release after the last byte was sent.
 const RECEIVE_LIMIT: Duration = Duration::from_secs(3600);
@@ -76,7 +76,11 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             _ => return Err(host.failed("receive", said.why)),
         }
         let reused = transfer.reuse().map_or(String::new(), |reuse| format!(", {reuse}"));
-        Ok(format!("{} sent{reused}, every file verified", bytes(transfer.wire)))
+        let assets = match transfer.assets.files {
+            0 => String::new(),
+            n => format!(", {} of earlier releases", count(n, "asset")),
+        };
+        Ok(format!("{} sent{reused}{assets}, every file verified", bytes(transfer.wire)))
     })
     .await
 }
