@@ -60,7 +60,8 @@ pub enum EventKind {
         /// One clean, masked line.
         line: String,
     },
-    /// What a host is sent of the release, and what it has already; told before the first byte.
+    /// What a host is sent of the release, and what it has already; told before the first byte, and again, with `wire`,
+    /// after the last.
     Transfer {
         /// The step.
         step: &'static str,
@@ -68,7 +69,7 @@ pub enum EventKind {
         #[serde(flatten)]
         transfer: Transfer,
     },
-    /// Bytes sent so far. Throttled at the source.
+    /// Bytes sent so far, of those in the files that travel. Throttled at the source.
     Progress {
         /// The step.
         step: &'static str,
@@ -146,11 +147,12 @@ pub struct Transfer {
     pub sent: Amount,
     /// Files that it had, under whatever name.
     pub reused: Amount,
-    /// Assets of earlier releases that it had and keeps; known when it has received the rest.
+    /// Assets of earlier releases that it had and keeps; known at the end.
     #[serde(default, skip_serializing_if = "Amount::is_none")]
     pub assets: Amount,
-    /// Bytes that crossed the wire for it: packed, with all that goes along.
-    pub wire: u64,
+    /// Bytes that crossed the wire for it: packed, with all that goes along. None: not yet known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<u64>,
 }
 
 /// Files and the bytes in them.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
-use shipit::artifact::{Artifact, Codec, Extra, Modes, Payload, Way, escape, manifest, write_archive};
+use shipit::artifact::{Artifact, Codec, Extra, Modes, Payload, Way, end_archive, escape, manifest, write_archive};
 use shipit::config::{Build, Preset, Service, Shared};
 use shipit::error::{Error, Result};
 
@@ -47,7 +47,8 @@ fn pack(artifact: &Artifact, out: &mut impl Write) -> Result<()> {
         mtime: MTIME,
         delta: None,
     };
-    write_archive(artifact, &payload, out)
+    write_archive(artifact, &payload, out)?;
+    end_archive(0, MTIME, out)
 }
 
 fn packed(artifact: &Artifact, codec: Codec) -> Vec<u8> {

@@ -33,8 +33,8 @@ pub struct Payload<'a> {
     pub delta: Option<&'a Delta>,
 }
 
-/// Writes the archive. Each file is compared with its hash on the way: one that was changed since is refused,
-/// and what was written until then is to be thrown away.
+/// Writes the archive, but for its end. Each file is compared with its hash on the way: one that was changed since is
+/// refused, and without `end_archive` a host makes nothing of what was written until then.
 pub fn write_archive(artifact: &Artifact, payload: &Payload<'_>, out: &mut impl Write) -> Result<()> {
     let (dir, file, program) = payload.modes;
     let mut tar = Tar::new(out, payload.mtime);
@@ -60,8 +60,14 @@ pub fn write_archive(artifact: &Artifact, payload: &Payload<'_>, out: &mut impl 
             }
         }
     }
-    // By this a host knows that nothing was cut off: its tools agree on no other sign.
-    tar.bytes(b"whole", 0o600, b"")?;
+    Ok(())
+}
+
+/// Ends the archive with a member by which a host knows that nothing was cut off (its tools agree on no other sign), and,
+/// for the record, how many bytes have crossed the wire up to here.
+pub fn end_archive(wire: u64, mtime: u64, out: &mut impl Write) -> Result<()> {
+    let mut tar = Tar::new(out, mtime);
+    tar.bytes(b"whole", 0o600, wire.to_string().as_bytes())?;
     tar.end()
 }
 

@@ -15,6 +15,7 @@ mod mutable; // what need not stay as released
 mod natives; // compiled files against a host
 mod keep; // an artifact in one file: written
 mod kept; // an artifact in one file: read and verified
+mod pace; // how tight to pack for a link
 mod package; // package.json
 mod pages; // the assets that HTML names
 mod preset; // which files a framework's build consists of
@@ -33,16 +34,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use archive::{Payload, write_archive};
+pub use archive::{Payload, end_archive, write_archive};
 pub use codec::{Codec, Encoder, Way};
 pub use delta::{Delta, Fate, Held, delta};
 pub use differ::{Difference, Why, differ};
 pub use engines::{Engine, engines, major, pinned, satisfies};
+pub use hash::sha256;
 pub use keep::{Head, keep};
 pub use kept::Kept;
 pub use manifest::{escape, manifest};
 pub use mutable::{Mutable, mutable_globs};
 pub use natives::{Machine, Natives};
+pub use pace::Gauge;
 pub use sharp::sharp;
 pub use source::Source;
 pub use tree::place;
@@ -136,7 +139,7 @@ impl Artifact {
             return Err(Error::Artifact { findings });
         }
         let entries = hash::entries(tree)?;
-        let hash = hash::hex(&manifest::content(&entries));
+        let hash = hash::sha256(&manifest::content(&entries));
         warnings.splice(0..0, mapping.warnings);
         let Mapping { app_dir, script, env, mutable, assets, deployment, .. } = mapping;
         Ok(Artifact { entries, app_dir, hash, script, env, mutable, assets, deployment, warnings })

@@ -76,7 +76,7 @@ fn table(host: &str, facts: &Facts) -> String {
             record.map_or("-".into(), |record| record.short_commit()),
             record.map_or("-".into(), |record| clean(&record.who, 40)),
             record.map_or("-".into(), |record| bytes(record.bytes)),
-            transfer.map_or("-".into(), |transfer| bytes(transfer.wire)),
+            transfer.and_then(|transfer| transfer.wire).map_or("-".into(), bytes),
             transfer.and_then(|transfer| transfer.reuse()).map_or("-".into(), |reuse| reuse.replace(" reused", "")),
             record.map_or(String::new(), |record| clean(&record.why, 120)),
         ]);

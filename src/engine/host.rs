@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, timeout_at};
 
+use super::carry::carry;
 use super::held::Telling;
 use super::scripts::{Beginning, Home};
 use super::session::{Opening, Session, forward};
@@ -25,6 +26,8 @@ fn begin_limit(config: &Config) -> Duration {
 
 /// How long a host may take to answer whether its session goes on.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How much of a payload may wait to be carried, in bytes.
+const PIPE: usize = 128 * 1024;
 /// How many lines of what a hook prints are kept, to explain its failure.
 const LAST_LINES: usize = 40;
 
@@ -209,7 +212,13 @@ impl HostRun {
                 let mut stdin = stdin;
                 match (payload, &mut stdin) {
                     (Some(payload), Some(to)) => {
-                        let sent = payload.send(to).await;
+                        let (mut near, far) = tokio::io::duplex(PIPE);
+                        let sending = async {
+                            let sent = payload.send(&mut near).await;
+                            drop(near);
+                            sent
+                        };
+                        let (sent, ()) = tokio::join!(sending, carry(far, to, self.session.as_ref()));
                         stdin = None;
                         drop(stdin);
                         sent

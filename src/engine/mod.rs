@@ -1,6 +1,7 @@
 //! Doing what a plan says, on many hosts, and taking it back.
 
 mod cancel; // signals
+mod carry; // a payload at its link's pace
 mod commits; // what git knows of the way from a live release
 mod held; // what a host says it has
 mod here; // the build, git, who we are
@@ -10,10 +11,11 @@ mod outcome; // exit code, state of production, what to do next
 mod findings; // facts against needs
 mod reach; // whether a host's ports can be reached
 mod limits; // how long a host may take
-mod parcel; // packing and sending
+mod parcel; // what an archive is made of
 mod release; // the release that a run makes live
 mod run; // the order of things
 mod scripts; // scripts and their variables
+mod sending; // how it travels
 mod session; // words and answers
 mod survey; // what `check` says of a host
 mod suits; // a release against a host's machine and node

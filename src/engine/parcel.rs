@@ -1,20 +1,13 @@
-//! The payload of a receive: packed and compressed once for each codec that a host asks for, then sent to each host
-//! from the same bytes.
+//! The payload of a receive: what the archive for one host is made of. Packs; how it travels is sending.rs.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
-use std::pin::Pin;
+use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-
-use super::host::Payload;
-use crate::artifact::{Artifact, Codec, Delta, Extra, Held, Modes, Mutable, Way, delta, manifest, write_archive};
+use crate::artifact::{
+    Artifact, Delta, Encoder, Extra, Held, Modes, Mutable, Payload, delta, end_archive, manifest, sha256, write_archive,
+};
 use crate::error::{Error, Result};
-use crate::event::{Amount, EventKind, Events};
+use crate::event::Amount;
 
 /// Everything that the archives of one release are made of.
 pub(super) struct Parcel {
@@ -36,7 +29,7 @@ impl Parcel {
 
     /// SHA-256 of the manifest, hex.
     pub(super) fn manifest_sha(&self) -> String {
-        Sha256::digest(&self.manifest).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(&self.manifest)
     }
 
     /// What a host that has `held` need not be sent; none: it needs all. With `links` what is not mutable may be linked.
@@ -51,18 +44,9 @@ impl Parcel {
         delta.map_or((all, Amount::default()), |delta| (delta.sent, delta.reused))
     }
 
-    /// Packs into a temporary file that has no name: it is gone with the process, however that ends.
-    pub(super) async fn pack(self: &Arc<Self>, codec: Codec, way: Way, delta: Option<Arc<Delta>>) -> Result<Arc<File>> {
-        let parcel = Arc::clone(self);
-        let packed = tokio::task::spawn_blocking(move || parcel.pack_here(codec, way, delta.as_deref())).await;
-        packed.expect("packing does not panic and is never aborted")
-    }
-
-    fn pack_here(&self, codec: Codec, way: Way, delta: Option<&Delta>) -> Result<Arc<File>> {
-        let failed = |source| Error::File { path: std::env::temp_dir(), doing: "write a temporary file in", source };
-        let file = tempfile::tempfile().map_err(failed)?;
-        let mut encoder = codec.encoder(way, BufWriter::with_capacity(256 * 1024, file)).map_err(failed)?;
-        let payload = crate::artifact::Payload {
+    /// Packs all that a host needs, with its end; the writer, and how many bytes went into it before that end.
+    pub(super) fn pack<W: Write>(&self, mut encoder: Encoder<W>, delta: Option<&Delta>) -> Result<(W, u64)> {
+        let payload = Payload {
             manifest: &self.manifest,
             record: &self.record,
             extra: &self.extra,
@@ -70,59 +54,10 @@ impl Parcel {
             mtime: self.mtime,
             delta,
         };
+        let unwritable = |source| Error::File { path: "the archive".into(), doing: "write", source };
         write_archive(&self.artifact, &payload, &mut encoder)?;
-        let mut writer = encoder.finish().map_err(failed)?;
-        writer.flush().map_err(failed)?;
-        let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
-        Ok(Arc::new(file))
-    }
-}
-
-/// One host's reading of a packed file.
-pub(super) struct Sending {
-    file: Arc<File>,
-    events: Events,
-    /// Bytes in all.
-    pub total: u64,
-}
-
-impl Sending {
-    /// Reads `file` for one host, telling `events` how far it is.
-    pub(super) fn new(file: Arc<File>, events: Events) -> Result<Sending> {
-        let total = file
-            .metadata()
-            .map_err(|source| Error::File { path: std::env::temp_dir(), doing: "read a temporary file in", source })?
-            .len();
-        Ok(Sending { file, events, total })
-    }
-}
-
-impl Payload for Sending {
-    fn send<'a>(
-        &'a mut self,
-        to: &'a mut (dyn AsyncWrite + Send + Unpin),
-    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>> {
-        Box::pin(async move {
-            let failed = |source| Error::File { path: std::env::temp_dir(), doing: "read a temporary file in", source };
-            let mut buffer = vec![0; 256 * 1024];
-            let mut done = 0;
-            let mut told = Instant::now();
-            while done < self.total {
-                let n = self.file.read_at(&mut buffer, done).map_err(failed)?;
-                if n == 0 {
-                    break;
-                }
-                if to.write_all(&buffer[..n]).await.is_err() {
-                    // The host stopped reading; its replies say why.
-                    return Ok(());
-                }
-                done += n as u64;
-                if told.elapsed() > Duration::from_millis(200) || done == self.total {
-                    told = Instant::now();
-                    self.events.send(EventKind::Progress { step: "receive", done, total: self.total });
-                }
-            }
-            Ok(())
-        })
+        let wire = encoder.passed().map_err(unwritable)?;
+        end_archive(wire, self.mtime, &mut encoder)?;
+        Ok((encoder.finish().map_err(unwritable)?, wire))
     }
 }

@@ -95,14 +95,14 @@ assets_owned() {
   done
 }
 
-# assets_keep TREE MANIFEST LIST: the live release's into TREE, whose manifest and list (it need not be there) become what it
-# is then; `amount` says how much that was. All three are absolute. A manifest keeps its time: by that is told what was
-# touched since.
+# assets_keep TREE MANIFEST LIST: the live release's into TREE; `manifest` and `list` are what its own (the list need not be
+# there) become then, `amount` says how much that was. All three are absolute. A manifest keeps its time: by that is told
+# what was touched since.
 assets_keep() (
   link_name current
   TREE=$1 FROM=$LINK lists=$(pwd -P)/$T/assets
   rm -rf "$lists"
-  { [ -n "$ASSETS" ] && is_release "$FROM" && [ "$FROM" != "$NEW" ] && [ -f ".shipit/manifests/$FROM" ]; } || exit 0
+  { is_release "$FROM" && [ "$FROM" != "$NEW" ] && [ -f ".shipit/manifests/$FROM" ]; } || exit 0
   if ! { command -v awk && command -v xargs && mkdir "$lists" && (assets_there) >"$lists/there" && assets_lists "$2"; } >/dev/null; then
     say "note the assets of earlier releases are not kept: this host can't tell which they are"
     exit 0
@@ -116,18 +116,23 @@ assets_keep() (
   reuse_same
   assets_proved && (cd "$TREE" && assets_owned && reuse_modes) && assets_manifest "$2" || exit 1
   { [ ! -f "$3" ] || cat "$3"; sed 's/ f [^ ]* [^ ]* [^ ]* / /' "$lists/kept"; } >"$lists/list" &&
-    awk '{ files++; bytes += $4 } END { printf "%d %.0f\n", files, bytes }' "$lists/kept" >"$lists/amount" &&
-    mv "$lists/manifest" "$2" && mv "$lists/list" "$3"
+    awk '{ files++; bytes += $4 } END { printf "%d %.0f\n", files, bytes }' "$lists/kept" >"$lists/amount"
 )
+
+# assets_named MANIFEST LIST: what assets_keep made takes their place.
+assets_named() {
+  [ ! -s "$T/assets/amount" ] || { mv "$T/assets/list" "$2" && mv "$T/assets/manifest" "$1"; }
+}
 
 # The same, into a release that lies here already.
 assets_bring() {
-  mkdir -p .shipit/assets && assets_keep "$1/releases/$NEW" "$1/.shipit/manifests/$NEW" "$1/.shipit/assets/$NEW"
+  mkdir -p .shipit/assets && assets_keep "$1/releases/$NEW" "$1/.shipit/manifests/$NEW" "$1/.shipit/assets/$NEW" || return 1
+  [ ! -s "$T/assets/amount" ] || sync_all .shipit
+  assets_named ".shipit/manifests/$NEW" ".shipit/assets/$NEW"
 }
 
 # How much was kept, as `@assets FILES BYTES` and into ASSETS_TOLD for the record.
 assets_say() {
-  ASSETS_TOLD=
   [ -s "$T/assets/amount" ] && read -r files bytes <"$T/assets/amount" && [ "$files" != 0 ] || return 0
   say "assets $files $bytes"
   ASSETS_TOLD=",\"assets\":{\"files\":$files,\"bytes\":$bytes}"

@@ -242,9 +242,9 @@ fn matters(kind: &EventKind) -> bool {
     }
 }
 
-/// What a host is sent where it has a part already: `sends 3 of 45 files (157 KB), 42 are there (4.0 MB)`.
+/// What a host is going to be sent where it has a part already: `sends 3 of 45 files (157 KB), 42 are there (4.0 MB)`.
 pub(super) fn sends(transfer: &Transfer) -> Option<String> {
-    let Transfer { sent, reused, assets, .. } = transfer;
+    let Transfer { sent, reused, wire, .. } = transfer;
     let all = count(sent.files + reused.files, "file");
     let text = format!(
         "sends {} of {all} ({}), {} are there ({})",
@@ -253,8 +253,7 @@ pub(super) fn sends(transfer: &Transfer) -> Option<String> {
         reused.files,
         bytes(reused.bytes)
     );
-    // With what the host keeps of others it is told again, when all is there.
-    (reused.files > 0 && assets.is_none()).then_some(text)
+    (reused.files > 0 && wire.is_none()).then_some(text)
 }
 
 /// `detail in 2.1s`; no time where it is too short to matter.

@@ -10,6 +10,7 @@ mod bad;
 mod bench_itself;
 mod check;
 mod first;
+mod fleet;
 mod fourteen;
 mod github;
 mod command;

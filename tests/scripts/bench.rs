@@ -29,7 +29,7 @@ pub(crate) struct Bench {
     pub(crate) area: Area,
     pub(crate) config: Config,
     pub(crate) site: Site,
-    shipit: Shipit,
+    pub(crate) shipit: Shipit,
     pub(crate) project: PathBuf,
     /// The directory of links that shadows or makes up the PATH.
     tools: PathBuf,
@@ -189,6 +189,12 @@ impl Bench {
         fs::write(&link, format!("#!{}\n{}\n", self.tools.join("sh").display(), script.replace("REAL", &real)))
             .unwrap();
         fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    /// Where the host finds its tools.
+    pub(crate) fn path(&self) -> String {
+        let own = self.tools.display().to_string();
+        if self.shell == Shell::Busybox { own } else { format!("{own}:{}", std::env::var("PATH").unwrap()) }
     }
 
     /// Holds every run of a tool among whose words `word` is, until the returned hold is let go.

@@ -6,6 +6,7 @@
 mod assets;
 mod bench;
 mod check;
+mod contend;
 mod dead;
 mod full;
 mod deploys;
@@ -19,8 +20,11 @@ mod random;
 mod records;
 mod reuse;
 mod path;
+mod paused;
+mod power;
 mod silent;
 mod space;
+mod storm;
 
 /// The same eyes and hands as in the end-to-end tests. Each suite uses its own part of them.
 #[path = "../e2e/support"]

@@ -71,3 +71,12 @@ fn what_does_not_travel_may_change() {
     bench.site.assert_invariant(&Live::New(id));
     assert_eq!(bench.site.read("lib/app.js"), "original");
 }
+
+#[test]
+fn for_one_host_nothing_is_put_aside_here() {
+    let mut bench = Shell::Dash.bench();
+    bench.shipit = bench.shipit.env("TMPDIR", "/nowhere");
+    // More than what may wait for the host.
+    let id = bench.release(&App::site("v1").ballast(8_000_000));
+    bench.site.assert_invariant(&Live::New(id));
+}

@@ -1,6 +1,5 @@
 //! Sends to every host what it lacks of the new release; there it is completed, verified and named.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +10,10 @@ use crate::artifact::{Codec, Delta, Held, Way};
 use crate::config::Reuse;
 use crate::engine::host::{HostRun, Said};
 use crate::engine::limits::Limits;
-use crate::engine::parcel::{Parcel, Sending};
+use crate::engine::parcel::Parcel;
 use crate::engine::run::{Context, Run};
 use crate::engine::scripts::Intake;
+use crate::engine::sending::{Packed, Packer, Sending, Supply};
 use crate::error::Result;
 use crate::event::{EventKind, Transfer};
 use crate::plan::Step;
@@ -30,13 +30,6 @@ const SEND_ALL: i32 = 2;
 /// What it ends with where only what the release says of its own service is wrong.
 const NOT_PREPARED: i32 = 3;
 
-/// An archive; hosts that lack the same share it.
-struct Packed {
-    codec: Codec,
-    delta: Option<Arc<Delta>>,
-    file: Arc<File>,
-}
-
 /// Sends each host what it lacks; packed once for all that lack the same.
 pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
     let packed = Mutex::new(Vec::new());
@@ -44,14 +37,21 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
         let parcel = context.parcel.expect("made with the release");
         let mut delta = lacks(context, host, parcel).await.map(Arc::new);
         let mut said;
-        let mut transfer = Transfer::default();
+        let mut wire = 0;
+        let mut transfer;
         loop {
-            let file = pack(&packed, parcel, codec(host), Way::slowest(&context.config.hosts), &delta).await?;
-            let mut sending = Sending::new(file, host.events.clone())?;
+            let way = Way::slowest(&context.config.hosts);
+            let packer = Packer { parcel: Arc::clone(parcel), codec: codec(host), way, delta: delta.clone() };
+            let supply = match context.config.hosts.len() {
+                1 => Supply::Packer(packer),
+                _ => Supply::File(pack(&packed, packer).await?),
+            };
             let (sent, reused) = parcel.amounts(delta.as_deref());
-            transfer = Transfer { sent, reused, wire: transfer.wire + sending.total, ..Transfer::default() };
+            transfer = Transfer { sent, reused, ..Transfer::default() };
             host.events.send(EventKind::Transfer { step: Step::Receive.word(), transfer });
-            said = send(context, host, parcel, delta.is_some(), transfer, &mut sending).await?;
+            let mut sending = Sending::new(supply, host.events.clone(), sent.bytes);
+            said = send(context, host, parcel, delta.is_some(), (transfer, wire), &mut sending).await?;
+            wire += sending.wire;
             // The release is proved as a whole: what lies there may have changed since it was looked at.
             if said.code != Some(SEND_ALL) || delta.is_none() {
                 break;
@@ -60,14 +60,11 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             host.events.send(EventKind::StepNote { step: Step::Receive.word(), text });
             delta = None;
         }
+        transfer.wire = Some(wire);
+        transfer.assets = said.replies.iter().find_map(Reply::assets).unwrap_or_default();
+        host.events.send(EventKind::Transfer { step: Step::Receive.word(), transfer });
         match said.code {
-            Some(0) => {
-                let kept = said.replies.iter().find_map(Reply::assets);
-                transfer.assets = kept.unwrap_or_default();
-                if kept.is_some() {
-                    host.events.send(EventKind::Transfer { step: Step::Receive.word(), transfer });
-                }
-            }
+            Some(0) => {}
             Some(NOT_PREPARED) => {
                 let error = host.job_failed("prepare", said, "receive").await;
                 blame(host, &context.release().id, &error).await;
@@ -80,7 +77,7 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             0 => String::new(),
             n => format!(", {} of earlier releases", count(n, "asset")),
         };
-        Ok(format!("{} sent{reused}{assets}, every file verified", bytes(transfer.wire)))
+        Ok(format!("{} sent{reused}{assets}, every file verified", bytes(wire)))
     })
     .await
 }
@@ -106,20 +103,14 @@ async fn lacks(context: &Context<'_>, host: &HostRun, parcel: &Arc<Parcel>) -> O
     compared.expect("comparing does not panic")
 }
 
-/// The archive that this host needs; made where no other host needed the same before.
-async fn pack(
-    packed: &Mutex<Vec<Packed>>,
-    parcel: &Arc<Parcel>,
-    codec: Codec,
-    way: Way,
-    delta: &Option<Arc<Delta>>,
-) -> Result<Arc<File>> {
+/// The file for this host; made where no other host needed the same before.
+async fn pack(packed: &Mutex<Vec<(Packer, Arc<Packed>)>>, packer: Packer) -> Result<Arc<Packed>> {
     let mut packed = packed.lock().await;
-    if let Some(same) = packed.iter().find(|packed| packed.codec == codec && packed.delta == *delta) {
-        return Ok(Arc::clone(&same.file));
+    if let Some((_, same)) = packed.iter().find(|(other, _)| packer.is_like(other)) {
+        return Ok(Arc::clone(same));
     }
-    let file = parcel.pack(codec, way, delta.clone()).await?;
-    packed.push(Packed { codec, delta: delta.clone(), file: Arc::clone(&file) });
+    let file = Arc::new(packer.clone().pack().await?);
+    packed.push((packer, Arc::clone(&file)));
     Ok(file)
 }
 
@@ -128,7 +119,7 @@ async fn send(
     host: &HostRun,
     parcel: &Parcel,
     reuses: bool,
-    transfer: Transfer,
+    (transfer, earlier): (Transfer, u64),
     sending: &mut Sending,
 ) -> Result<Said> {
     let release = context.release();
@@ -141,6 +132,7 @@ async fn send(
         limits: Limits::of(release, &host.facts),
         node: host.facts.value("node").unwrap_or_default(),
         transfer,
+        earlier,
         runs: service::runs(&release.service),
         app_dir: &release.app_dir,
         access: &context.config.release.access,
