@@ -80,7 +80,7 @@ else
   is_manifest || broken "the manifest arrived damaged"
 fi
 # The disk begins with what is complete while it is being read; the sync that counts follows.
-( exec 3>&-; sync_tree "$STAGE" ) &
+( exec 3>&-; sync_all "$STAGE" ) &
 here=$(pwd -P)
 bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest" | head -n 5)
 if [ -n "$bad" ]; then
