@@ -236,7 +236,12 @@ impl<'a> Stream<'a> {
                 hint: format!("bring this shipit up to date; it reads formats up to {FORMAT}"),
             });
         }
-        serde_json::from_slice(&text).map_err(|error| self.damaged(&format!("its head can't be read: {error}")))
+        let head: Head =
+            serde_json::from_slice(&text).map_err(|error| self.damaged(&format!("its head can't be read: {error}")))?;
+        match place(&head.app_dir, "x") {
+            Some(_) => Ok(head),
+            None => Err(self.damaged("its app lies outside of it")),
+        }
     }
 
     fn manifest(&mut self, artifact: &str) -> Result<(Vec<u8>, Vec<Known>)> {

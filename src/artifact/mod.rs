@@ -26,6 +26,8 @@ mod tree; // sources laid over each other
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod kept_tests;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::event::EventKind;
 use crate::release::{ReleaseId, State};
 use crate::remote::Record;
+use crate::secret::Mask;
 use crate::service;
 
 /// The release that a run makes live, and how it is run.
@@ -62,7 +63,7 @@ pub(super) fn record(run: &Run) -> Record {
         app_dir: artifact.app_dir.clone(),
         shared: config.shared.clone(),
         service,
-        health: config.health.clone(),
+        health: config.health.without(&Mask::new(config.secret_values.iter().cloned())),
         config: Some(shape(config)),
         mutable: [artifact.mutable.clone(), mutable_globs(&artifact.app_dir, &config.release.mutable)].concat(),
         assets: artifact.assets(&config.assets),
@@ -119,14 +120,16 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
 
 /// Makes an earlier release this run's, with the service and health settings of its own time.
 pub(super) fn earlier_release(run: &mut Run, record: Record) {
-    let settings = service::settings(&record.service, &record.health, &record.app_dir, true);
+    // What held a secret was not kept.
+    let health = record.health.filled(&run.request.config.health);
+    let settings = service::settings(&record.service, &health, &record.app_dir, true);
     decide(
         run,
         Release {
             id: record.id,
             app_dir: record.app_dir,
             service: record.service,
-            health: record.health,
+            health,
             shared: record.shared,
             mutable: record.mutable,
             assets: record.assets,

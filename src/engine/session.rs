@@ -104,6 +104,8 @@ impl Session {
                         ponged.send_replace((Instant::now(), state));
                         counted.send_modify(|count| *count += 1);
                     }
+                    // A session runs no line of the user's.
+                    Some(Reply::Out(_)) | None => {}
                     Some(reply) => {
                         if reply == Reply::Ready {
                             ponged.send_replace((Instant::now(), "held".to_owned()));
@@ -111,7 +113,6 @@ impl Session {
                         // The session value may be gone; what the host says is still read to its end.
                         let _ = to.send(reply);
                     }
-                    None => {}
                 }
             }
             ended.send_replace(true);
@@ -158,8 +159,7 @@ impl Session {
     pub async fn answer(&mut self, limit: Duration, events: &Events, step: &'static str) -> Option<Reply> {
         let until = Instant::now() + limit;
         loop {
-            // A host that answers nothing for this long is not heard.
-            let quiet = self.given_up();
+            let quiet = Session::quiet(self.pongs.clone(), self.silence);
             tokio::select! {
                 reply = self.answers.recv() => match reply? {
                     Reply::Log(line) => {
@@ -173,12 +173,7 @@ impl Session {
                     reply => return Some(reply),
                 },
                 () = tokio::time::sleep_until(until) => return None,
-                () = tokio::time::sleep_until(quiet) => {
-                    // A pong may have come in meanwhile.
-                    if self.given_up() <= Instant::now() {
-                        return None;
-                    }
-                }
+                () = quiet => return None,
             }
         }
     }
@@ -189,7 +184,19 @@ impl Session {
         tokio::select! {
             held = self.telling.whole() => held,
             () = self.over() => None,
+            () = Session::quiet(self.pongs.clone(), self.silence) => None,
             () = tokio::time::sleep(limit) => None,
+        }
+    }
+
+    /// Waits until the host has given no sign of life for longer than it may: silence counts from the last one.
+    async fn quiet(pongs: watch::Receiver<(Instant, String)>, silence: Duration) {
+        loop {
+            let until = pongs.borrow().0 + silence + Duration::from_secs(5);
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
         }
     }
 
@@ -224,11 +231,6 @@ impl Session {
         if at.elapsed() <= age { Some(state) } else { self.state_within(limit).await }
     }
 
-    /// When a host that says nothing more has given us up, as it was last heard.
-    fn given_up(&self) -> Instant {
-        self.pongs.borrow().0 + self.silence + Duration::from_secs(5)
-    }
-
     /// Asks for a sign of life now; what it returns waits for the answer to just this one, and tells how long that took.
     /// None: the session is over.
     pub async fn ask(&self) -> impl Future<Output = Option<Duration>> + use<> {
@@ -256,16 +258,9 @@ impl Session {
     /// Waits until nobody holds this host for us any more: the channel ends, or the host is silent for so long that it
     /// has given us up as well.
     pub async fn lost(&self) {
-        loop {
-            let quiet = self.given_up();
-            tokio::select! {
-                () = self.over() => return,
-                () = tokio::time::sleep_until(quiet) => {
-                    if self.given_up() <= Instant::now() {
-                        return;
-                    }
-                }
-            }
+        tokio::select! {
+            () = self.over() => {}
+            () = Session::quiet(self.pongs.clone(), self.silence) => {}
         }
     }
 

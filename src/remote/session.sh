@@ -71,7 +71,9 @@ recover() {
   for d in .shipit/t.*; do
     if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then keep_incoming "$d"; keep_undone "$d"; clear_notes "$d"; fi
   done
-  if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash/* ) & fi
+  trashed
+  # shellcheck disable=SC2086 # names without blanks
+  if [ -n "$TRASH" ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf $TRASH ) & fi
 }
 
 # Whether a journal of this run is left.
@@ -193,7 +195,7 @@ leave() {
 }
 
 # The last lines of the tools' log, so that a failure brings its reason with it; the app's own words are better.
-tail_log() { [ -n "$LOGGED" ] || tail -n 30 "$T/log" 2>/dev/null | cut -c1-400 | while IFS= read -r line; do say "log $(plain "$line")"; done; }
+tail_log() { [ -n "$LOGGED" ] || tail -n 30 "$T/log" 2>/dev/null | cut -c1-800 | while IFS= read -r line; do say "log $(plain "$line")"; done; }
 
 job_done() {
   job=$JOB

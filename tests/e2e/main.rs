@@ -20,6 +20,7 @@ mod hosts;
 mod init;
 mod killed;
 mod late;
+mod liar;
 mod lock;
 mod logins;
 mod machine;

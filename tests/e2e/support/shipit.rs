@@ -170,11 +170,6 @@ impl Running {
         }
     }
 
-    /// Its process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it said until now, for a failing test.
     pub(crate) fn so_far(&self) -> String {
         let state = self.heard.state.lock().expect("no thread panics with it");
