@@ -12,17 +12,8 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
     check_path(root, config);
     check_health(root, config);
     check_env(root, config);
-    check_assets(root, config);
+    super::assets::check(root, config);
     check_secrets(root, config);
-}
-
-fn check_assets(root: &Section<'_>, config: &Config) {
-    let section = root.section("assets");
-    if section.has("keep") && config.assets.keep > 0 && !config.assets.any(config.build.preset) && !section.has("paths")
-    {
-        let hint = "name their folders: paths = [\"assets\"]; only next and astro have their own";
-        section.wrong("keep", "says how long assets stay, and this preset knows of none", hint);
-    }
 }
 
 fn check_app(root: &Section<'_>, config: &Config) {

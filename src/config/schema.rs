@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::assets::Assets;
+
 /// Everything that a run on one stage needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -359,28 +361,6 @@ pub struct Release {
     pub reuse: Reuse,
     /// `mutable`: globs of what the app writes in its release, relative to the app directory (leading `/`: release root).
     pub mutable: Vec<String>,
-}
-
-/// `[assets]`: files that pages ask for by a name made of their content; a release keeps those of earlier ones for the
-/// pages that are open. In a release's record the folders are those of all, the preset's too, from the release's root.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Assets {
-    /// `keep`: for how many releases after the last one that had it a file stays; 0: not at all.
-    pub keep: usize,
-    /// `paths`: their folders, relative to the app directory (leading `/`: release root); empty: the preset's own.
-    pub paths: Vec<String>,
-}
-
-impl Assets {
-    /// Whether none are kept.
-    pub fn is_none(&self) -> bool {
-        self.keep == 0 || self.paths.is_empty()
-    }
-
-    /// Whether any are kept of what `preset` makes.
-    pub fn any(&self, preset: Preset) -> bool {
-        self.keep > 0 && (!self.paths.is_empty() || matches!(preset, Preset::Next | Preset::Astro))
-    }
 }
 
 /// How a new release gets the files that a host already has.

@@ -8,8 +8,7 @@ use serde_json::Value as Json;
 
 use super::reader::{Reader, Section};
 use super::schema::{
-    Access, Assets, Batch, Build, Expect, From, Health, Host, Include, Preset, Release, Reuse, Rollout, Service,
-    Shared, Ssh,
+    Access, Batch, Build, Expect, From, Health, Host, Include, Preset, Release, Reuse, Rollout, Service, Shared, Ssh,
 };
 use super::tree::{Node, Value};
 use super::values::{self, Wrong};
@@ -262,12 +261,6 @@ pub(super) fn release(section: &Section<'_>, service: &Service) -> Release {
             .unwrap_or(Reuse::Copy),
         mutable: section.parsed_list("mutable", glob).into_iter().map(|(glob, _)| glob).collect(),
     }
-}
-
-/// `[assets]`
-pub(super) fn assets(section: &Section<'_>) -> Assets {
-    let paths = section.parsed_list("paths", values::inside).into_iter().map(|(path, _)| path).collect();
-    Assets { keep: section.number("keep", 0..=100).unwrap_or(3), paths }
 }
 
 /// `[rollout]`

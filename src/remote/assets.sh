@@ -38,7 +38,7 @@ assets_lists() {
     !/^f / || /\\/ { next }
     {
       p = path($0)
-      if (p in what) next
+      if (p in what || p ~ /(^|\/)\.\.?(\/|$)/) next
       inside = 0
       for (i = 1; i <= folders; i++) if (folder[i] != "" && index(p, folder[i] "/") == 1) inside = 1
       if (!inside || age[p] + 1 > keep) next

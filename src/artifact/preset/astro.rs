@@ -199,6 +199,7 @@ mod tests {
             let artifact = project.collect().unwrap();
             assert_eq!(artifact.script.as_deref(), Some("dist/server/entry.mjs"));
             assert_eq!(artifact.env["HOST"], "127.0.0.1");
+            assert_eq!(artifact.assets, [std::path::Path::new("dist/client/_astro")]);
             assert_eq!(artifact.warnings, [""; 0]);
             let release = project.release();
             for path in [

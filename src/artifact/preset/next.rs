@@ -226,13 +226,14 @@ fn asset_url(base_path: &str, asset_prefix: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
     use std::time::{Duration, SystemTime};
 
     use serde_json::{Value, json};
 
     use crate::artifact::Mutable;
     use crate::artifact::fixture::Project;
-    use crate::config::Preset;
+    use crate::config::{Assets, Preset};
 
     /// What `next build` leaves of the project in `app`, whose traced root is the temporary folder.
     fn built(app: &str, dist: &str, config: Value) -> Project {
@@ -305,6 +306,11 @@ mod tests {
         );
         let artifact = project.collect().unwrap();
         assert_eq!(artifact.app_dir, "apps/web");
+        let own = Assets { keep: 3, paths: vec!["apps/web/.next/static".into()] };
+        assert_eq!(artifact.assets(&Assets { keep: 3, paths: vec![] }), own);
+        let named = Assets { keep: 1, paths: vec!["out/_a".into(), "/top".into()] };
+        assert_eq!(artifact.assets(&named).paths, ["apps/web/out/_a", "top"]);
+        assert_eq!(artifact.assets(&Assets { keep: 0, ..named }), Assets::default());
         let mutable = Mutable::new("apps/web", &Default::default(), &artifact.mutable, &[]);
         for written in [
             "cache/images/x",
@@ -331,7 +337,10 @@ mod tests {
     #[test]
     fn another_folder_than_dot_next() {
         for dist in ["build", "out/next"] {
-            let project = built("", dist, json!({"basePath": "/docs", "assetPrefix": "/docs"}));
+            let project = built("", dist, json!({"basePath": "/docs", "assetPrefix": "/docs", "deploymentId": "d1"}));
+            let artifact = project.collect().unwrap();
+            assert_eq!(artifact.assets, [PathBuf::from(dist).join("static")]);
+            assert_eq!(artifact.deployment.as_deref(), Some("d1"));
             let paths = paths(&project);
             assert!(paths.contains(&format!("{dist}/static/a.css")), "{paths:?}");
             fs::remove_file(project.path(&format!("{dist}/static/a.css"))).unwrap();
