@@ -29,6 +29,7 @@ mod mistakes;
 mod next;
 mod node;
 mod picture;
+mod permissions;
 mod pinned;
 mod plan;
 mod record;

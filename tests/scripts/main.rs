@@ -23,6 +23,7 @@ mod paused;
 mod power;
 mod silent;
 mod space;
+mod strangers;
 mod storm;
 
 /// The same eyes and hands as in the end-to-end tests. Each suite uses its own part of them.
