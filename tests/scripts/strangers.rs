@@ -51,7 +51,7 @@ fn only_what_shipit_made_is_ever_removed(bench: &mut Bench) {
     fs::write(outside.join("driver.sh"), format!("touch '{}'\n", outside.join("pwned").display())).unwrap();
     for text in ["../../outside x", "../outside ../../x", "-rf -rf", "x"] {
         symlink(text, state.join("pending")).unwrap();
-        bench.deploy(&App::site("v3"), &[]).expect(1).says(&["lost its notes"]);
+        bench.deploy(&App::site("v3"), &[]).expect(5).says(&["lost its notes"]);
         fs::remove_file(state.join("pending")).unwrap();
         assert!(!outside.join("pwned").exists());
         is_there(&outside);
