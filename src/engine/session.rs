@@ -159,8 +159,7 @@ impl Session {
     pub async fn answer(&mut self, limit: Duration, events: &Events, step: &'static str) -> Option<Reply> {
         let until = Instant::now() + limit;
         loop {
-            // A host that answers nothing for this long is not heard.
-            let quiet = self.given_up();
+            let quiet = Session::quiet(self.pongs.clone(), self.silence);
             tokio::select! {
                 reply = self.answers.recv() => match reply? {
                     Reply::Log(line) => {
@@ -174,12 +173,7 @@ impl Session {
                     reply => return Some(reply),
                 },
                 () = tokio::time::sleep_until(until) => return None,
-                () = tokio::time::sleep_until(quiet) => {
-                    // A pong may have come in meanwhile.
-                    if self.given_up() <= Instant::now() {
-                        return None;
-                    }
-                }
+                () = quiet => return None,
             }
         }
     }
@@ -190,15 +184,19 @@ impl Session {
         tokio::select! {
             held = self.telling.whole() => held,
             () = self.over() => None,
-            () = self.quiet() => None,
+            () = Session::quiet(self.pongs.clone(), self.silence) => None,
             () = tokio::time::sleep(limit) => None,
         }
     }
 
-    /// Waits until the host is not heard any more.
-    async fn quiet(&self) {
-        while Instant::now() < self.given_up() {
-            tokio::time::sleep_until(self.given_up()).await;
+    /// Waits until the host has given no sign of life for longer than it may: silence counts from the last one.
+    async fn quiet(pongs: watch::Receiver<(Instant, String)>, silence: Duration) {
+        loop {
+            let until = pongs.borrow().0 + silence + Duration::from_secs(5);
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
         }
     }
 
@@ -233,11 +231,6 @@ impl Session {
         if at.elapsed() <= age { Some(state) } else { self.state_within(limit).await }
     }
 
-    /// When a host that says nothing more has given us up, as it was last heard.
-    fn given_up(&self) -> Instant {
-        self.pongs.borrow().0 + self.silence + Duration::from_secs(5)
-    }
-
     /// Asks for a sign of life now; what it returns waits for the answer to just this one, and tells how long that took.
     /// None: the session is over.
     pub async fn ask(&self) -> impl Future<Output = Option<Duration>> + use<> {
@@ -265,16 +258,9 @@ impl Session {
     /// Waits until nobody holds this host for us any more: the channel ends, or the host is silent for so long that it
     /// has given us up as well.
     pub async fn lost(&self) {
-        loop {
-            let quiet = self.given_up();
-            tokio::select! {
-                () = self.over() => return,
-                () = tokio::time::sleep_until(quiet) => {
-                    if self.given_up() <= Instant::now() {
-                        return;
-                    }
-                }
-            }
+        tokio::select! {
+            () = self.over() => {}
+            () = Session::quiet(self.pongs.clone(), self.silence) => {}
         }
     }
 

@@ -9,6 +9,7 @@ mod astro;
 mod bad;
 mod bench_itself;
 mod check;
+mod cleanup;
 mod first;
 mod fleet;
 mod fourteen;

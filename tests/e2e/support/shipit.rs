@@ -170,11 +170,6 @@ impl Running {
         }
     }
 
-    /// Its process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it said until now, for a failing test.
     pub(crate) fn so_far(&self) -> String {
         let state = self.heard.state.lock().expect("no thread panics with it");
@@ -212,7 +207,7 @@ impl Running {
     pub(crate) fn weigh(mut self) -> (Output, u64) {
         let mut most = 0;
         while !self.is_over() {
-            most = most_memory(self.child.id()).unwrap_or(most);
+            most = most_memory(self.id()).unwrap_or(most);
             std::thread::sleep(Duration::from_millis(5));
         }
         (self.finish(), most)
