@@ -30,8 +30,22 @@ facts() {
   facts_space
 }
 
+# A release gets its name, and `current` its text, by one rename: that needs one file system.
+facts_apart() {
+  here=$(pwd -P)
+  refuse "${1#"$here/"}/ is a file system of its own, mounted in $here: nothing can be renamed into it" \
+    "mount one file system as the whole of it, or name a folder of that one as path in deploy.toml"
+}
+
 facts_space() {
-  df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_kb "$free"; }
+  df -Pk . releases .shipit 2>/dev/null | {
+    read -r _
+    read -r _ _ _ free _ home && fact free_kb "$free"
+    # Before the first deploy there are no such folders.
+    while read -r _ _ _ _ _ at; do
+      [ "$at" = "$home" ] || [ ! -d .shipit ] || facts_apart "$at"
+    done
+  }
   df -Pi . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_inodes "$free"; }
 }
 

@@ -39,10 +39,22 @@ home_writable() {
   [ -d shared ] || { [ ! -e shared ] && [ ! -L shared ]; }
 }
 
-refuse_unwritable() { refuse "$BASE is not writable for $(id -un)" "as root on the host: chown -R $(id -un) $(quoted "$BASE")"; }
+# What is not writable is tried, so that the system says why: with a read-only file system no owner is to blame.
+refuse_unwritable() {
+  for d in . .shipit .shipit/manifests .shipit/records releases; do
+    if [ ! -d "$d" ] || [ -w "$d" ]; then continue; fi
+    case $(mkdir "$d/.w.$TOKEN" 2>&1) in *[Rr]ead-only*)
+      refuse "$BASE can't be written: its file system is read-only" "as root on the host: mount -o remount,rw $(quoted "$(df -P . | sed -n '2s|^.*% *\(/.*\)|\1|p')"); if it became so by itself, see dmesg first"
+      return ;;
+    esac
+  done
+  refuse "$BASE is not writable for $(id -un)" "as root on the host: chown -R $(id -un) $(quoted "$BASE")"
+}
 
 # Makes the home and the state directory. Two accounts that share a home share a group: then all is group-writable.
 home_make() {
+  # Whatever the login's own: who serves these files may be another account.
+  umask 022
   if ! error=$(mkdir -p "$BASE" 2>&1); then
     home_above || return 1
     refuse "$BASE can't be made: ${error##*: }" "as root on the host: install -d -o $(id -un) $(quoted "$BASE")"

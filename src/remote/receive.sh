@@ -101,15 +101,21 @@ if [ -n "$ASSETS" ]; then
 fi
 
 # A shared directory is seeded from the release once, aside and by one rename; then the link takes its place.
-printf '%s\n' "$SHARED_DIRS" | while IFS=$TAB read -r link text path; do
+# What fails says its path last.
+cannot=$(printf '%s\n' "$SHARED_DIRS" | while IFS=$TAB read -r link text path; do
   [ -n "$link" ] || continue
   if [ ! -d "shared/$path" ]; then
     rm -rf "$T/seed"
     if [ -d "$STAGE/tree/$link" ] && [ ! -L "$STAGE/tree/$link" ]; then cp -a "$STAGE/tree/$link" "$T/seed" && sync_all "$T/seed"; else mkdir "$T/seed"; fi &&
-      mkdir -p "$(dirname "shared/$path")" && mv "$T/seed" "shared/$path" || exit 1
+      mkdir -p "$(dirname "shared/$path")" && mv "$T/seed" "shared/$path" || { printf '\n%s\n' "$path"; exit 1; }
   fi
-  rm -rf "$STAGE/tree/${link:?}" && mkdir -p "$(dirname "$STAGE/tree/$link")" && ln -s "$text" "$STAGE/tree/$link" || exit 1
-done || fail "a shared directory can't be linked"
+  rm -rf "$STAGE/tree/${link:?}" && mkdir -p "$(dirname "$STAGE/tree/$link")" && ln -s "$text" "$STAGE/tree/$link" || { printf '\n%s\n' "$path"; exit 1; }
+done 2>&1) || {
+  reason "${cannot%"$NL"*}"
+  full
+  case $error in *[Pp]ermission*) cure="; as root on the host: chown $(id -un) $(quoted "$(pwd -P)/shared")" ;; *) cure='' ;; esac
+  fail "shared/${cannot##*"$NL"} can't be made: ${error##*: }$cure"
+}
 printf '%s\n' "$SHARED_FILES" | while IFS=$TAB read -r link text path; do
   [ -n "$link" ] || continue
   [ -e "shared/$path" ] || exit 1

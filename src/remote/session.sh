@@ -69,7 +69,7 @@ recover() {
     say "recovered $ended ${text#* }"
   done
   for d in .shipit/t.*; do
-    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then keep_incoming "$d"; keep_undone "$d"; clear_notes "$d"; fi
+    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && [ ! -L "$d" ] && end_groups "$d"; then keep_incoming "$d"; keep_undone "$d"; clear_notes "$d"; fi
   done
   trashed
   # shellcheck disable=SC2086 # names without blanks

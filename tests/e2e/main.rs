@@ -31,6 +31,7 @@ mod mistakes;
 mod next;
 mod node;
 mod picture;
+mod permissions;
 mod pinned;
 mod plan;
 mod record;

@@ -28,6 +28,7 @@ mod paused;
 mod power;
 mod silent;
 mod space;
+mod strangers;
 mod talk;
 mod unproved;
 mod storm;

@@ -54,6 +54,7 @@ pub(crate) struct Make {
     hosts: usize,
     proxy: bool,
     without: Vec<&'static str>,
+    apart: bool,
     path: Option<String>,
     account: &'static str,
     home: bool,
@@ -68,6 +69,7 @@ impl Make {
             hosts: 1,
             proxy: false,
             without: Vec::new(),
+            apart: false,
             path: None,
             account: "shipit-a",
             home: false,
@@ -95,6 +97,12 @@ impl Make {
     /// Machines that lack this program of `/usr/bin`.
     pub(crate) fn without(mut self, program: &'static str) -> Make {
         self.without.push(program);
+        self
+    }
+
+    /// A machine apart, though it is the only one: what is mounted there is mounted nowhere else.
+    pub(crate) fn apart(mut self) -> Make {
+        self.apart = true;
         self
     }
 
@@ -177,7 +185,7 @@ impl Make {
             account.make_dir(&place.join("home"));
             options.env.push(format!("HOME={}", place.join("home").display()));
         }
-        if self.hosts > 1 || !self.without.is_empty() {
+        if self.hosts > 1 || self.apart || !self.without.is_empty() {
             let mounts = if self.hosts > 1 { vec![(dir.clone(), path.clone())] } else { Vec::new() };
             options.apart = Some(Apart { mounts, without: self.without.clone() });
         }
