@@ -49,11 +49,10 @@ facts_space() {
   df -Pi . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_inodes "$free"; }
 }
 
-# What is live: the link's text, and whether it leads anywhere.
+# What is live, by the link's text as home_current read it, and whether it leads anywhere.
 facts_current() {
-  if [ -L current ]; then
-    link_name current
-    fact current "$LINK"
+  if [ -n "$LIVE" ]; then
+    fact current "${LIVE##*/}"
     [ -d current/. ] || fact dangling yes
   fi
 }

@@ -79,15 +79,20 @@ home_modes() {
   esac
 }
 
-# `current` must be absent, or a link to something in releases/. Anything else is the user's and is never touched.
+# `current` must be absent, or a link to something in releases/. Anything else is the user's and is never touched. Its text
+# is read once, into LIVE, empty where there is none: a look that fails may not pass for nothing being live.
 home_current() {
+  LIVE=
   if [ -L current ]; then
-    text=$(readlink current)
-    case ${text#"$(pwd -P)/"} in
+    if ! LIVE=$(readlink current); then
+      refuse "current can't be read" "look at it on the host, then try again: ls -l $(quoted "$BASE/current")"
+      return 1
+    fi
+    case ${LIVE#"$(pwd -P)/"} in
       releases/*/* | releases/) ;;
       releases/* | ./releases/*) return 0 ;;
     esac
-    refuse "current points to $text, which is not in releases/" \
+    refuse "current points to $LIVE, which is not in releases/" \
       "adopt it (between the last two commands nothing is live): cd $(quoted "$BASE") && mkdir -p releases && cp -a current/. releases/before-shipit && rm current && ln -s releases/before-shipit current"
     return 1
   elif [ -e current ]; then

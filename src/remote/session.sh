@@ -104,11 +104,10 @@ if ! recover; then
 fi
 home_current || finish refused
 OLD=
-if [ -L current ]; then
-  text=$(readlink current)
-  OLD=${text##*/}
+if [ -n "$LIVE" ]; then
+  OLD=${LIVE##*/}
   # Without these the way back would be that of a first deploy: no `current` at all.
-  if ! { [ -n "$OLD" ] && ln -s "$text" "$T/old" && ln -s "$text" "$T/back/current"; }; then
+  if ! { [ -n "$OLD" ] && ln -s "$LIVE" "$T/old" && ln -s "$LIVE" "$T/back/current"; }; then
     refuse "what is live can't be noted in $BASE/.shipit" "look at the free space: df -h, df -i"
     finish refused
   fi

@@ -145,8 +145,9 @@ fn hang(bench: &mut Bench, case: &Case, run: Running) -> Output {
     };
     if !limited {
         run.try_signal(Signal::Int);
-        if case.place.phase == Phase::Committing {
-            interrupt_again(&run);
+        if matches!(case.place.phase, Phase::Committing | Phase::Back) {
+            // Another signal than the first: two of a kind may melt into one, and neither is told of here.
+            run.try_signal(Signal::Term);
         }
     }
     let output = run.finish();

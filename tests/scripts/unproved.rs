@@ -1,4 +1,4 @@
-//! Holding a tree against its manifest while a tool of the host fails: what is damaged never passes for whole.
+//! Looking while a tool of the host fails: what is damaged never passes for whole, and what is live never for absent.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::bench::{Bench, Shell};
+use crate::support::apps::App;
 
 super::in_every_shell! {
     what_is_damaged_never_passes_whichever_tool_fails
+    what_is_live_is_told_or_said_to_be_unreadable
 }
 
 /// The tools that take part; the shell's own words can't fail alone.
@@ -106,4 +108,22 @@ fn what_is_damaged_never_passes_whichever_tool_fails(bench: &mut Bench) {
         }
     }
     assert!(failed > 40, "the tools are called: {failed}");
+}
+
+fn what_is_live_is_told_or_said_to_be_unreadable(bench: &mut Bench) {
+    let live = bench.release(&App::site("v1"));
+    let mut unread = 0;
+    for number in 0..6 {
+        let calls = bench.area.dir(&format!("calls-{number}"));
+        let count = format!("n=0; while ! mkdir '{}'/$n 2>/dev/null; do n=$((n + 1)); done", calls.display());
+        let fails = format!("case $1 in current) {count}; [ $n != {number} ] || exit 1 ;; esac; exec REAL \"$@\"");
+        bench.shadow("readlink", &fails);
+        let seen = bench.run("status", &["--json"]).expect(0).json();
+        let host = &seen["hosts"][0];
+        if host["current"] != *live {
+            unread += 1;
+            assert!(host["findings"].to_string().contains("current can't be read"), "call {number}: {seen}");
+        }
+    }
+    assert!(unread < 2, "it is read once: {unread}");
 }

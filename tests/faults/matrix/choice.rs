@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 
-use super::{At, Case, Service, cases, places};
+use super::{At, Case, Place, Service, cases, places};
 
 /// Two parts of the matrix that meet in a case.
 type Pair = (String, String);
 
-/// The daily set: each place meets each fault; each verb, service and way meets each fault and each step. PM2's tools take
-/// seconds, so of its cases only those where PM2 takes part, each step with each fault: where it does not, a service of
-/// one's own lines runs the very same scripts.
+/// The daily set: each kind of place of each step meets each fault; each verb, service and way meets each fault and each
+/// step; each place is there. PM2's tools take seconds, so of its cases only those where PM2 takes part, each step with
+/// each fault: where it does not, a service of one's own lines runs the very same scripts.
 pub(crate) fn daily() -> Vec<Case> {
     let all = cases();
     let (pm2, rest): (Vec<Case>, Vec<Case>) = all.into_iter().partition(|case| case.service == Service::Pm2);
@@ -56,12 +56,13 @@ fn pairs(case: &Case) -> Vec<Pair> {
     let pair = |one: String, other: &str| (one, other.to_owned());
     let (service, way, verb) = (format!("{:?}", case.service), format!("{:?}", case.way), format!("{:?}", case.verb));
     let (fault, step) = (case.fault.word(), case.place.step);
-    let place = format!("{step}/{}", case.place.name);
-    // Of PM2's places those of a step stand for each other.
-    let place = if case.service == Service::Pm2 { step.to_owned() } else { place };
+    let Place { owner, phase, vital, .. } = case.place;
+    // Places of a step that are alike stand for each other, and of PM2's all of a step.
+    let alike =
+        if case.service == Service::Pm2 { step.to_owned() } else { format!("{step} {owner:?} {phase:?} {vital}") };
     vec![
-        pair(place.clone(), fault),
-        pair(place, &way),
+        pair(alike, fault),
+        pair(format!("{step}/{}", case.place.name), &way),
         pair(verb.clone(), fault),
         pair(verb.clone(), step),
         pair(service.clone(), fault),
