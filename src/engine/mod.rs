@@ -1,6 +1,7 @@
 //! Doing what a plan says, on many hosts, and taking it back.
 
 mod cancel; // signals
+mod carry; // a payload at its link's pace
 mod commits; // what git knows of the way from a live release
 mod held; // what a host says it has
 mod here; // the build, git, who we are

@@ -23,7 +23,9 @@ to_plain() {
     *[!\ -~]* | *[\"\\]*) ;;
     *) [ "${#1}" -gt 400 ] || return 0 ;;
   esac
-  PLAIN=$(printf '%s' "$1" | tr '\n\t"\134' '    ' | tr -d '\000-\037\177' | cut -c1-400)
+  PLAIN=$(printf '%s' "$1" | tr '\n\t"\134' '    ' | tr -d '\000-\037\177')
+  # The sign of a cut, as the client knows it: half a secret may stand before it.
+  [ "${#PLAIN}" -le 400 ] || PLAIN=$(printf '%s' "$PLAIN" | cut -c1-397)$(printf '\342\200\246')
 }
 
 # The same, printed.
@@ -140,6 +142,16 @@ keep_incoming() {
   set -- "$1" .shipit/incoming/*
   if [ $# -gt 40 ]; then mv .shipit/incoming "$1/old" || return 1; fi
   { [ -d .shipit/incoming ] || mkdir -m 700 .shipit/incoming; } && mv "$1/stage/tree" ".shipit/incoming/${1##*/t.}"
+}
+
+# What lies in the trash by a name that shipit gave, into TRASH: words without blanks. Nothing where it is no directory of
+# its own: what a link leads to was never thrown away.
+trashed() {
+  TRASH=''
+  [ ! -L .shipit/trash ] || return 0
+  for d in .shipit/trash/*; do
+    ! is_release "${d##*/}" || TRASH="$TRASH $d"
+  done
 }
 
 # Removes a session's directory. A side channel that comes too late may list itself in the middle of that.

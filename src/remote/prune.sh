@@ -80,17 +80,19 @@ remove_old() {
     [ -z "${DRY_RUN-}" ] || continue
     lock_mine || return 1
     set_state "$id" removed "" || return 1
-    mkdir -p .shipit/trash && mv "$d" ".shipit/trash/$id" || return 1
+    [ ! -L .shipit/trash ] && mkdir -p .shipit/trash && mv "$d" ".shipit/trash/$id" || return 1
     rm -f ".shipit/manifests/$id"
   done
 }
 
-# The files themselves. A deploy doesn't wait for that, however many they are: what is left when this machine stops goes at
+# The files themselves. A deploy doesn't wait for that, unless it is told to, however many they are: what is left when this machine stops goes at
 # the next contact.
+# shellcheck disable=SC2086 # names without blanks
 empty_trash() {
-  [ -d .shipit/trash ] || return 0
-  if [ -z "$NEW" ]; then rm -rf .shipit/trash/*; return; fi
-  ( exec setsid rm -rf .shipit/trash/* ) </dev/null >/dev/null 2>&1 8>&- &
+  trashed
+  [ -n "$TRASH" ] || return 0
+  if [ -z "$NEW" ] || [ -n "${1-}" ]; then rm -rf $TRASH; return; fi
+  ( exec setsid rm -rf $TRASH ) </dev/null >/dev/null 2>&1 8>&- &
 }
 
 prune() {
@@ -102,5 +104,5 @@ prune() {
 room() {
   rm -rf .shipit/incoming
   [ "$KEEP" -le 1 ] || KEEP=$((KEEP - 1))
-  remove_old && rm -rf .shipit/trash/* && forget
+  remove_old && empty_trash now && forget
 }

@@ -7,6 +7,7 @@ mod ssh;
 
 use std::path::PathBuf;
 
+pub(crate) use channel::each_line;
 pub use channel::{Running, Stdin};
 
 use crate::config::{Address, Host, Ssh as SshConfig};

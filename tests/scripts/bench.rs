@@ -32,7 +32,7 @@ pub(crate) struct Bench {
     pub(crate) shipit: Shipit,
     pub(crate) project: PathBuf,
     /// The directory of links that shadows or makes up the PATH.
-    tools: PathBuf,
+    pub(crate) tools: PathBuf,
 }
 
 impl Shell {

@@ -27,6 +27,8 @@ mod paused;
 mod power;
 mod silent;
 mod space;
+mod talk;
+mod unproved;
 mod storm;
 
 /// The same eyes and hands as in the end-to-end tests. Each suite uses its own part of them.

@@ -30,7 +30,7 @@ fn live(bench: &mut Bench) -> String {
 fn shut(bench: &Bench, run: &Running) -> Vec<u32> {
     let host = bench.lock().pid;
     let on_host = |pid: u32| pid == host || !in_project(bench, pid);
-    let all: Vec<u32> = descendants(run.id()).into_iter().filter(|pid| !on_host(*pid)).chain([run.id()]).collect();
+    let all: Vec<u32> = descendants(run.pid()).into_iter().filter(|pid| !on_host(*pid)).chain([run.pid()]).collect();
     all.iter().for_each(|pid| assert!(signal(*pid, Signal::Stop), "{}", command_line(*pid)));
     all
 }

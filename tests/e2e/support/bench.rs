@@ -80,7 +80,7 @@ impl Make {
         Make { instances: Some(instances), ..Make::files() }
     }
 
-    /// Several hosts: machines apart, `a`, `b`, `c` ..., all with the same path and the same port.
+    /// Several hosts: machines apart, `a`, `b`, `c` ... `z`, `aa` ..., all with the same path and the same port.
     pub(crate) fn hosts(mut self, hosts: usize) -> Make {
         self.hosts = hosts;
         self
@@ -160,7 +160,8 @@ impl Make {
     }
 
     fn host(&self, area: &Area, identity: &Path, n: usize, port: u16) -> Host {
-        let name = char::from(b'a' + n as u8).to_string();
+        let letter = |n: usize| char::from(b'a' + n as u8);
+        let name: String = (n >= 26).then(|| letter(n / 26 - 1)).into_iter().chain([letter(n % 26)]).collect();
         let account = Account::named(self.account);
         let place = area.dir(&format!("host-{name}"));
         let relative = self.path.as_deref().unwrap_or("srv");

@@ -170,11 +170,6 @@ impl Running {
         }
     }
 
-    /// Its process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it said until now, for a failing test.
     pub(crate) fn so_far(&self) -> String {
         let state = self.heard.state.lock().expect("no thread panics with it");
@@ -185,6 +180,11 @@ impl Running {
     /// Whether it has ended.
     pub(crate) fn is_over(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends it a signal.
