@@ -24,6 +24,7 @@ mod late;
 mod liar;
 mod lock;
 mod logins;
+mod machine;
 mod memory;
 mod migrate;
 mod mistakes;
