@@ -402,3 +402,8 @@ pub(crate) fn quiet(program: &str) -> Command {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
+
+/// One line about what a test did, seen also where it passes.
+pub(crate) fn tell(line: &str) {
+    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
+}

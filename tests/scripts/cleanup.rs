@@ -60,17 +60,17 @@ fn furnish(bench: &Bench) {
 fn a_cleanup_that_is_killed_at_any_change_is_finished_by_the_next(bench: &mut Bench) {
     furnish(bench);
     let dies = bench.area.path().join("dies");
-    for number in 0..CHANGES.len() {
+    for (number, change) in CHANGES.iter().enumerate() {
         let ids: Vec<String> = (0..3).map(|n| bench.release(&App::site(&format!("{number}.{n}")))).collect();
         fs::write(dies.join("at"), format!("{number}\n")).unwrap();
         let output = bench.run("cleanup", &["--keep", "1"]);
-        assert_eq!(output.code, None, "{:?}\n{output}", CHANGES[number]);
+        assert_eq!(output.code, None, "{:?}\n{output}", change);
         fs::remove_file(dies.join("died")).unwrap();
         // What is there is whole.
         assert_eq!(bench.site.current().as_ref(), ids.last());
         bench.site.releases().iter().for_each(|id| crate::support::tree::verify(&bench.site.dir, id, &[]).unwrap());
         bench.run("cleanup", &["--keep", "1"]).expect(0);
-        assert_eq!(bench.site.releases(), ids[2..], "{:?}", CHANGES[number]);
+        assert_eq!(bench.site.releases(), ids[2..], "{:?}", change);
         bench.site.assert_invariant(&Live::Old(ids[2].clone()));
         assert!(ids[..2].iter().all(|id| bench.state(id) == "removed"));
         let left = |dir: &str| fs::read_dir(bench.site.dir.join(".shipit").join(dir)).map_or(0, Iterator::count);

@@ -2,13 +2,12 @@
 //! as they can, some are killed wherever they happen to be. The judge is the kernel: who has the lock takes an `flock`.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, quiet};
+use crate::bench::{Bench, quiet, tell};
 use crate::support::process::{Signal, eventually, signal};
 
 super::in_every_shell! {
@@ -89,10 +88,8 @@ fn many_take_it_and_some_die(bench: &mut Bench) {
     next.wait().unwrap();
     let seconds = began.elapsed().as_secs_f64();
     let killed = started - MANY;
-    writeln!(
-        std::io::stdout(),
+    tell(&format!(
         "{:?}: taken {before} times by {MANY} at once, {killed} of them killed, {seconds:.1} s",
         bench.shell
-    )
-    .unwrap();
+    ));
 }

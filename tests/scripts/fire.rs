@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, Shell, quiet};
+use crate::bench::{Bench, Shell, quiet, tell};
 use crate::support::apps::App;
 use crate::support::process::eventually;
 use crate::support::site::Live;
@@ -165,5 +165,5 @@ fn current_is_never_missing_and_never_mixed(bench: &mut Bench) {
         bench.shell,
         began.elapsed().as_secs_f64()
     );
-    writeln!(io::stdout(), "{line}").unwrap();
+    tell(&line);
 }

@@ -6,13 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, Shell, quiet};
+use crate::bench::{Bench, Shell, quiet, tell};
 use crate::support::apps::App;
 use crate::support::process::eventually;
 use crate::support::site::{Live, Site};
@@ -241,7 +240,7 @@ fn what_a_power_cut_leaves_is_whole_and_the_next_deploy_works(bench: &mut Bench)
     }
     let seconds = began.elapsed().as_secs_f64();
     let line = format!("{:?}: {copies} places, {cuts} images, {seconds:.1} s", bench.shell);
-    writeln!(std::io::stdout(), "{line}").unwrap();
+    tell(&line);
     assert!(
         wrong.is_empty(),
         "{} cuts went wrong, the first of them:\n{}",

@@ -5,12 +5,11 @@
 //! `SHIPIT_STORM=N` plays N rounds in every shell.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, Shell};
+use crate::bench::{Bench, Shell, tell};
 use crate::support::apps::App;
 use crate::support::process::{alive, eventually};
 use crate::support::shipit::{Output, Running};
@@ -176,8 +175,8 @@ fn ten_at_once_again_and_again(bench: &mut Bench) {
     let told = assert_one_after_the_other(bench);
     let seconds = began.elapsed().as_secs_f64();
     let line = format!(
-        "{:?}: {rounds} rounds, {runs} deploys, {won} of {TEN} at once won, {killed} killed, {told} live, {seconds:.1} s",
+        "{:?}: {rounds} rounds of {TEN} at once, {runs} deploys, {won} of the {TEN} won, {killed} rounds with a kill, {told} live, {seconds:.1} s",
         bench.shell
     );
-    writeln!(std::io::stdout(), "{line}").unwrap();
+    tell(&line);
 }
