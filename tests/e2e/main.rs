@@ -20,6 +20,7 @@ mod hosts;
 mod init;
 mod killed;
 mod late;
+mod load;
 mod lock;
 mod logins;
 mod memory;
