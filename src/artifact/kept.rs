@@ -96,7 +96,7 @@ impl Kept {
         }
         let all = entries.len();
         entries.retain(|entry| tree.contains_key(entry.dest.as_os_str().as_bytes()));
-        let hash = if entries.len() == all { head.artifact.clone() } else { hash::hex(&content(&entries)) };
+        let hash = if entries.len() == all { head.artifact.clone() } else { hash::sha256(&content(&entries)) };
         Ok(Artifact {
             entries,
             app_dir: head.app_dir.clone(),
@@ -234,12 +234,17 @@ impl<'a> Stream<'a> {
                 hint: format!("bring this shipit up to date; it reads formats up to {FORMAT}"),
             });
         }
-        serde_json::from_slice(&text).map_err(|error| self.damaged(&format!("its head can't be read: {error}")))
+        let head: Head =
+            serde_json::from_slice(&text).map_err(|error| self.damaged(&format!("its head can't be read: {error}")))?;
+        match place(&head.app_dir, "x") {
+            Some(_) => Ok(head),
+            None => Err(self.damaged("its app lies outside of it")),
+        }
     }
 
     fn manifest(&mut self, artifact: &str) -> Result<(Vec<u8>, Vec<Known>)> {
         let text = self.member(MANIFEST, LARGEST_MANIFEST)?;
-        if hash::hex(&text) != artifact {
+        if hash::sha256(&text) != artifact {
             return Err(self.damaged("its manifest is not the one that its head names"));
         }
         let lines = text.split_inclusive(|byte| *byte == b'\n');

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{load, look, mask, print, reporter, unheard};
+use super::{load, look, mask, print, print_json, reporter, unheard};
 use crate::artifact::{Artifact, Difference, EntryKind, Source, Why, differ};
 use crate::cli::{DiffArgs, Global};
 use crate::config::{Config, Reuse};
@@ -58,11 +58,10 @@ pub(super) async fn run(global: &Global, args: DiffArgs) -> Result<u8> {
         groups.push(Group { hosts: vec![name], live, commits, difference, vouched });
     }
     let built = if args.build { None } else { newest(&artifact) };
-    let text = match global.json {
-        true => format!("{}\n", all_json(&config, &artifact, &origin, &groups, silent)),
-        false => all(&config, &artifact, &origin, built, &groups),
-    };
-    print(&mask(&config).apply(&text));
+    match global.json {
+        true => print_json(&all_json(&config, &artifact, &origin, &groups, silent)),
+        false => print(&all(&config, &artifact, &origin, built, &groups)),
+    }
     Ok(code)
 }
 

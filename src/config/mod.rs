@@ -4,6 +4,9 @@ mod check;
 mod command;
 mod exposed;
 mod hooks;
+#[cfg(test)]
+mod hostile;
+mod kept;
 mod keys;
 mod load;
 mod pm2;

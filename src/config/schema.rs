@@ -205,6 +205,17 @@ impl Service {
             Service::Command(command) => command.env_file.as_deref(),
         }
     }
+
+    /// The longest time that its settings name.
+    pub fn longest(&self) -> Duration {
+        Duration::from_millis(match self {
+            Service::None => 0,
+            Service::Pm2(pm2) => pm2.kill_timeout_ms.max(pm2.listen_timeout_ms),
+            Service::Command(command) => {
+                command.start_timeout_ms.max(command.revert_timeout_ms).max(command.status_timeout_ms)
+            }
+        })
+    }
 }
 
 /// `[service.command]`. Serialised into the record; holds no secret values, as with [`Pm2`].

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
 use crate::release::{ReleaseId, State};
 use crate::remote::{Facts, Reply, Script};
+use crate::secret::Mask;
 use crate::service;
 use crate::transport::Transport;
 
@@ -243,6 +244,7 @@ impl HostRun {
                             forward(&self.events, step, Reply::Log(line));
                         }
                         note @ Reply::Note(_) => forward(&self.events, step, note),
+                        Reply::Pong(_) => {}
                         other => said.replies.extend(said.telling.take(other)),
                     }
                 }
@@ -325,7 +327,8 @@ impl HostRun {
 
     /// Writes down what became of a release. A failure here is not worth failing for.
     pub async fn mark(&self, id: &ReleaseId, state: State, why: &str) {
-        let script = self.home.mark(id, state, why);
+        // What the host wrote itself may hold what its tools printed.
+        let script = self.home.mark(id, state, &Mask::known().apply(why));
         let _ = self.side(&script, "end", Duration::from_secs(20), None).await;
     }
 

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use sha2::{Digest, Sha256};
 
 use super::parcel::Parcel;
 use super::run::{Run, random};
-use crate::artifact::{Mutable, mutable_globs};
+use crate::artifact::{Mutable, mutable_globs, sha256};
 use crate::config::{Config, Health, Service, Shared};
 use crate::error::Result;
 use crate::event::EventKind;
 use crate::release::{ReleaseId, State};
 use crate::remote::Record;
+use crate::secret::Mask;
 use crate::service;
 
 /// The release that a run makes live, and how it is run.
@@ -61,7 +61,7 @@ pub(super) fn record(run: &Run) -> Record {
         app_dir: artifact.app_dir.clone(),
         shared: config.shared.clone(),
         service,
-        health: config.health.clone(),
+        health: config.health.without(&Mask::new(config.secret_values.iter().cloned())),
         config: Some(shape(config)),
         mutable: [artifact.mutable.clone(), mutable_globs(&artifact.app_dir, &config.release.mutable)].concat(),
         node: None,
@@ -75,8 +75,7 @@ pub(super) fn record(run: &Run) -> Record {
 
 /// What shapes a deploy and stands in no field of a record, as one hash: who may read the release, and the hooks.
 fn shape(config: &Config) -> String {
-    let text = format!("{:?} {:?}", config.release.access, config.hooks);
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(format!("{:?} {:?}", config.release.access, config.hooks).as_bytes())
 }
 
 /// Makes the new release: its id, its record, its parcel.
@@ -116,14 +115,16 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
 
 /// Makes an earlier release this run's, with the service and health settings of its own time.
 pub(super) fn earlier_release(run: &mut Run, record: Record) {
-    let settings = service::settings(&record.service, &record.health, &record.app_dir, true);
+    // What held a secret was not kept.
+    let health = record.health.filled(&run.request.config.health);
+    let settings = service::settings(&record.service, &health, &record.app_dir, true);
     decide(
         run,
         Release {
             id: record.id,
             app_dir: record.app_dir,
             service: record.service,
-            health: record.health,
+            health,
             shared: record.shared,
             mutable: record.mutable,
             settings,

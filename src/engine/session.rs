@@ -104,6 +104,8 @@ impl Session {
                         ponged.send_replace((Instant::now(), state));
                         counted.send_modify(|count| *count += 1);
                     }
+                    // A session runs no line of the user's.
+                    Some(Reply::Out(_)) | None => {}
                     Some(reply) => {
                         if reply == Reply::Ready {
                             ponged.send_replace((Instant::now(), "held".to_owned()));
@@ -111,7 +113,6 @@ impl Session {
                         // The session value may be gone; what the host says is still read to its end.
                         let _ = to.send(reply);
                     }
-                    None => {}
                 }
             }
             ended.send_replace(true);
@@ -158,8 +159,7 @@ impl Session {
     pub async fn answer(&mut self, limit: Duration, events: &Events, step: &'static str) -> Option<Reply> {
         let until = Instant::now() + limit;
         loop {
-            // Silence counts from the last sign of life; a host that answers nothing for this long is not heard.
-            let quiet = self.heard() + self.silence + Duration::from_secs(5);
+            let quiet = Session::quiet(self.pongs.clone(), self.silence);
             tokio::select! {
                 reply = self.answers.recv() => match reply? {
                     Reply::Log(line) => {
@@ -173,12 +173,7 @@ impl Session {
                     reply => return Some(reply),
                 },
                 () = tokio::time::sleep_until(until) => return None,
-                () = tokio::time::sleep_until(quiet) => {
-                    // A pong may have come in meanwhile.
-                    if self.heard() + self.silence + Duration::from_secs(5) <= Instant::now() {
-                        return None;
-                    }
-                }
+                () = quiet => return None,
             }
         }
     }
@@ -189,7 +184,15 @@ impl Session {
         tokio::select! {
             held = self.telling.whole() => held,
             () = self.over() => None,
+            () = self.quiet() => None,
             () = tokio::time::sleep(limit) => None,
+        }
+    }
+
+    /// Waits until the host is not heard any more.
+    async fn quiet(&self) {
+        while Instant::now() < self.given_up() {
+            tokio::time::sleep_until(self.given_up()).await;
         }
     }
 
@@ -243,14 +246,18 @@ impl Session {
         self.silence
     }
 
-    /// When the host was last heard.
-    fn heard(&self) -> Instant {
-        self.pongs.borrow().0
-    }
-
     /// Whether the channel has ended.
     pub fn is_over(&self) -> bool {
         *self.over.borrow()
+    }
+
+    /// Waits until nobody holds this host for us any more: the channel ends, or the host is silent for so long that it
+    /// has given us up as well.
+    pub async fn lost(&self) {
+        tokio::select! {
+            () = self.over() => {}
+            () = Session::quiet(self.pongs.clone(), self.silence) => {}
+        }
     }
 
     /// Waits until the channel ends.

@@ -1,6 +1,6 @@
 # Makes a release that already lies here the target of the switch (rollback): it must be complete, unchanged and its
 # links must lead somewhere. Answers `@bad PATH` for what differs from the manifest; the client decides what matters.
-# Needs lib.sh lock.sh verify.sh; BASE TOKEN NEW SETTINGS LIMITS WITHDRAW HOLD (why deploys are to be held after it; empty:
+# Needs joined.sh; BASE TOKEN NEW SETTINGS LIMITS WITHDRAW HOLD (why deploys are to be held after it; empty:
 # not), LINKS: one path in the release a line.
 # shellcheck shell=sh disable=SC2153,SC2154
 
@@ -16,7 +16,8 @@ if [ ! -d "releases/$NEW" ] || [ ! -f ".shipit/manifests/$NEW" ]; then
   say "done 1"
   exit 10
 fi
-verify_tree "$here/releases/$NEW" "$here/.shipit/manifests/$NEW" | while IFS= read -r line; do say "$line"; done
+bad=$(verify_tree "$here/releases/$NEW" "$here/.shipit/manifests/$NEW") || bad="bad ."
+printf '%s\n' "$bad" | while IFS= read -r line; do [ -z "$line" ] || say "$line"; done
 printf '%s\n' "$LINKS" | while IFS= read -r link; do
   [ -z "$link" ] || [ -e "releases/$NEW/$link" ] || say "dangling $link"
 done

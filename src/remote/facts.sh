@@ -106,7 +106,7 @@ leftover_stuck() {
   if is_token "$left" && [ -d ".shipit/t.$left" ] && [ ! -x ".shipit/t.$left" ]; then
     echo "an unfinished switch to $release is another account's; run shipit recover as the one that began it"
     return 0
-  elif ! is_token "$left" || [ ! -r ".shipit/t.$left/driver.sh" ]; then
+  elif ! is_token "$left" || [ ! -r ".shipit/t.$left/driver.sh" ] || [ ! -s ".shipit/t.$left/driver.sh" ]; then
     echo "an unfinished switch to $release has lost its notes; compare current with shipit releases, then remove $BASE/.shipit/$1"
     return 0
   fi

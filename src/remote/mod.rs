@@ -2,6 +2,8 @@
 //! variables each needs, and the parsers of their answers live here; running them is a transport's work.
 
 pub mod facts;
+#[cfg(test)]
+mod hostile;
 pub mod record;
 pub mod reply;
 pub mod script;
@@ -13,6 +15,8 @@ pub use script::{Script, assignments, pairs};
 
 /// Shared functions.
 pub const LIB: &str = include_str!("lib.sh");
+/// How a script of a session begins.
+pub const JOINED: &str = include_str!("joined.sh");
 /// Where tools are found.
 pub const PATH: &str = include_str!("path.sh");
 /// The lock.

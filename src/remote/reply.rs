@@ -144,7 +144,7 @@ impl Reply {
                 let mut words = rest.splitn(3, ' ');
                 Reply::Hold(Hold {
                     who: clean(words.next()?, 120),
-                    since: since(words.next()?),
+                    since: since(&clean(words.next()?, 120)),
                     why: clean(words.next()?, 400),
                 })
             }

@@ -2,11 +2,13 @@
 # permission to go on: end of input or silence puts back what was live and frees the lock. One event loop over one
 # fifo, so that both are seen while a job runs. No tool ever holds the channel: jobs read nothing, their error
 # output goes to a log, and a client that is gone is not noticed by them.
-# Needs lib.sh lock.sh home.sh facts.sh undone.sh; BASE TOKEN WHO SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY
+# Needs facts.sh undone.sh; COMMON (what it shares with its other scripts: lib.sh path.sh lock.sh home.sh verify.sh) BASE TOKEN
+# WHO SSH_PATH SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY
 # REUSE (empty: nobody asks what could be reused), SERVICE (empty: nothing runs);
 # T/limits, written with the release: seconds for `activate`, for `revert`, and the workers that these reckon with.
 # shellcheck shell=sh disable=SC2154,SC2034,SC2153
 
+eval "$COMMON"
 set -u
 exec 3>&1 1>&2 5<&0 </dev/null
 trap : HUP INT TERM PIPE
@@ -24,8 +26,8 @@ esac
 T=.shipit/t.$TOKEN
 # All that a revert will need is written before anything is changed: a full disk is found out here.
 if ! { mkdir -m 700 "$T" && mkdir "$T/groups" "$T/next" "$T/back" && mkfifo "$T/ev" "$T/out" &&
-  printf '%s\n' "$DRIVER" >"$T/driver.sh" && printf '%s' "$PROGRAM" >"$T/service.cjs" &&
-  true >"$T/go" && true >"$T/groups/spare" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
+  printf '%s\n' "$COMMON" >"$T/common.sh" && printf '%s\n' "$DRIVER" >"$T/driver.sh" && printf '%s' "$PROGRAM" >"$T/service.cjs" &&
+  printf '%s\n' "$BOOT:$NS" >"$T/boot" && true >"$T/go" && true >"$T/groups/spare" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
   refuse "the session's notes can't be written in $BASE/.shipit" "look at the free space: df -h, df -i"
   rm -rf "$T"; lock_free; bye refused
 fi
@@ -69,7 +71,9 @@ recover() {
   for d in .shipit/t.*; do
     if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then keep_incoming "$d"; keep_undone "$d"; clear_notes "$d"; fi
   done
-  if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash/* ) & fi
+  trashed
+  # shellcheck disable=SC2086 # names without blanks
+  if [ -n "$TRASH" ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf $TRASH ) & fi
 }
 
 # Whether a journal of this run is left.
@@ -191,7 +195,7 @@ leave() {
 }
 
 # The last lines of the tools' log, so that a failure brings its reason with it; the app's own words are better.
-tail_log() { [ -n "$LOGGED" ] || tail -n 30 "$T/log" 2>/dev/null | cut -c1-400 | while IFS= read -r line; do say "log $(plain "$line")"; done; }
+tail_log() { [ -n "$LOGGED" ] || tail -n 30 "$T/log" 2>/dev/null | cut -c1-800 | while IFS= read -r line; do say "log $(plain "$line")"; done; }
 
 job_done() {
   job=$JOB
@@ -218,6 +222,8 @@ word() {
     activate-idle) if [ -L "$T/new" ] && [ -z "$JOB$LEAVE" ] && read -r ACTIVATE_S REVERT_S _ <"$T/limits"; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
     commit-held)
       if lock_mine && mv -f .shipit/pending .shipit/committed; then
+        # What is told must be so after a power cut, too.
+        sync_one .shipit
         STATE=committed; say committed; start record 120
       else
         CAUSE="the commit could not be written"

@@ -8,6 +8,7 @@ mod ssh;
 
 use std::path::PathBuf;
 
+pub(crate) use channel::each_line;
 pub use channel::{Running, Stdin};
 pub use files::allow_many_files;
 
