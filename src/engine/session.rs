@@ -184,15 +184,19 @@ impl Session {
         tokio::select! {
             held = self.telling.whole() => held,
             () = self.over() => None,
-            () = self.quiet() => None,
+            () = Session::quiet(self.pongs.clone(), self.silence) => None,
             () = tokio::time::sleep(limit) => None,
         }
     }
 
-    /// Waits until the host is not heard any more.
-    async fn quiet(&self) {
-        while Instant::now() < self.given_up() {
-            tokio::time::sleep_until(self.given_up()).await;
+    /// Waits until the host has given no sign of life for longer than it may: silence counts from the last one.
+    async fn quiet(pongs: watch::Receiver<(Instant, String)>, silence: Duration) {
+        loop {
+            let until = pongs.borrow().0 + silence + Duration::from_secs(5);
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
         }
     }
 

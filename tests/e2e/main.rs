@@ -23,7 +23,6 @@ mod killed;
 mod late;
 mod liar;
 mod load;
-
 mod lock;
 mod logins;
 mod memory;
