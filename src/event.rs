@@ -150,6 +150,9 @@ pub struct Transfer {
     pub sent: Amount,
     /// Files that it had, under whatever name.
     pub reused: Amount,
+    /// Assets of earlier releases that it had and keeps; known at the end.
+    #[serde(default, skip_serializing_if = "Amount::is_none")]
+    pub assets: Amount,
     /// Bytes that crossed the wire for it: packed, with all that goes along. None: not yet known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire: Option<u64>,
@@ -165,6 +168,11 @@ pub struct Amount {
 }
 
 impl Amount {
+    /// Whether it is nothing.
+    pub fn is_none(&self) -> bool {
+        self.files == 0
+    }
+
     /// One more file.
     pub fn add(&mut self, bytes: u64) {
         self.files += 1;
@@ -175,8 +183,9 @@ impl Amount {
 impl Transfer {
     /// `42 of 45 files reused`; none where no file was.
     pub fn reuse(&self) -> Option<String> {
-        let all = crate::text::count(self.sent.files + self.reused.files, "file");
-        (self.reused.files > 0).then(|| format!("{} of {all} reused", self.reused.files))
+        let reused = self.reused.files + self.assets.files;
+        let all = crate::text::count(self.sent.files + reused, "file");
+        (reused > 0).then(|| format!("{reused} of {all} reused"))
     }
 }
 

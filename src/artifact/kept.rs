@@ -104,6 +104,8 @@ impl Kept {
             script: head.script.clone(),
             env: head.env.clone(),
             mutable: head.mutable.clone(),
+            assets: head.assets.clone(),
+            deployment: head.deployment.clone(),
             warnings: Vec::new(),
         })
     }

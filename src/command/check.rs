@@ -26,11 +26,17 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let config = load(global, place.stage.as_deref(), &place.hosts)?;
     let plan = Plan::make(Verb::Deploy, &config, &Flags::default());
     let branch = Origin::find(&config.build.root).await.branch;
+    // Nobody listens: what keeps a build from being shipped is a deploy's business.
+    let asks = engine::asks(&config, &Events::channel().0).await.unwrap_or_default();
     let mut groups = vec![("here".to_owned(), engine::here(&config, branch.as_deref()))];
     groups.extend(
         join_all(config.hosts.iter().map(async |host| {
             let rows = match see(&config, host).await {
-                Ok(seen) => engine::survey(host, &config, &plan, &seen),
+                Ok(seen) => {
+                    let mut rows = engine::survey(host, &config, &plan, &seen);
+                    rows.extend(engine::misfits(&config, &asks, &seen.facts));
+                    rows
+                }
                 Err(error) => engine::unheard(host, &error),
             };
             (host.name.clone(), rows)

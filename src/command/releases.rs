@@ -54,6 +54,7 @@ fn rows_json(facts: &Facts) -> Vec<serde_json::Value> {
                 "files": record.map(|record| record.files),
                 "bytes": record.map(|record| record.bytes),
                 "transfer": record.and_then(|record| record.transfer),
+                "deployment": record.and_then(|record| record.deployment.as_ref()),
                 "previous": record.map(|record| &record.previous),
             })
         })

@@ -12,6 +12,7 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
     check_path(root, config);
     check_health(root, config);
     check_env(root, config);
+    super::assets::check(root, config);
     check_secrets(root, config);
 }
 

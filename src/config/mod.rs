@@ -1,5 +1,6 @@
 //! `deploy.toml`: what the user wants.
 
+mod assets;
 mod check;
 mod command;
 mod exposed;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::assets::Assets;
+
 /// Everything that a run on one stage needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -41,6 +43,8 @@ pub struct Config {
     pub health: Health,
     /// `[release]`
     pub release: Release,
+    /// `[assets]`
+    pub assets: Assets,
     /// `[rollout]`
     pub rollout: Rollout,
     /// `[hooks]`

@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::parcel::Parcel;
 use super::run::{Run, random};
 use crate::artifact::{Mutable, mutable_globs, sha256};
-use crate::config::{Config, Health, Service, Shared};
+use crate::config::{Assets, Config, Health, Service, Shared};
 use crate::error::Result;
 use crate::event::EventKind;
 use crate::release::{ReleaseId, State};
@@ -24,6 +24,8 @@ pub(super) struct Release {
     pub(super) shared: Shared,
     /// What it writes in its own tree: globs from its root.
     pub(super) mutable: Vec<String>,
+    /// The folders whose files outlive it, from its root.
+    pub(super) assets: Assets,
     pub(super) settings: String,
 }
 
@@ -64,6 +66,8 @@ pub(super) fn record(run: &Run) -> Record {
         health: config.health.without(&Mask::new(config.secret_values.iter().cloned())),
         config: Some(shape(config)),
         mutable: [artifact.mutable.clone(), mutable_globs(&artifact.app_dir, &config.release.mutable)].concat(),
+        assets: artifact.assets(&config.assets),
+        deployment: artifact.deployment.clone(),
         node: None,
         bound: run.asks.as_ref().and_then(|asks| asks.natives.bound().map(str::to_owned)),
         transfer: None,
@@ -95,7 +99,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
     )));
     let service = record.service;
     let settings = service::settings(&service, &config.health, &artifact.app_dir, false);
-    let mutable = record.mutable;
+    let (mutable, assets) = (record.mutable, record.assets);
     let commit = run.origin.commit.clone();
     decide(
         run,
@@ -106,6 +110,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
             health: run.request.config.health.clone(),
             shared: run.request.config.shared.clone(),
             mutable,
+            assets,
             settings,
         },
         commit,
@@ -127,6 +132,7 @@ pub(super) fn earlier_release(run: &mut Run, record: Record) {
             health,
             shared: record.shared,
             mutable: record.mutable,
+            assets: record.assets,
             settings,
         },
         record.commit,

@@ -33,7 +33,7 @@ home_above() {
 
 # Whether all that a run writes to can be written; what is not there yet is no hindrance. Run inside the home.
 home_writable() {
-  for d in . .shipit .shipit/manifests .shipit/records releases; do
+  for d in . .shipit .shipit/manifests .shipit/assets .shipit/records releases; do
     [ ! -e "$d" ] && [ ! -L "$d" ] || { [ -d "$d" ] && [ -w "$d" ]; } || return 1
   done
   [ -d shared ] || { [ ! -e shared ] && [ ! -L shared ]; }
@@ -53,7 +53,7 @@ home_make() {
     return 1
   fi
   home_modes
-  if ! error=$(mkdir -p .shipit .shipit/manifests .shipit/records releases shared 2>&1) || ! home_writable; then
+  if ! error=$(mkdir -p .shipit .shipit/manifests .shipit/assets .shipit/records releases shared 2>&1) || ! home_writable; then
     refuse_unwritable
     return 1
   fi

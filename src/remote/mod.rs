@@ -31,6 +31,8 @@ pub const VERIFY: &str = include_str!("verify.sh");
 pub const HELD: &str = include_str!("held.sh");
 /// Making it of that.
 pub const REUSE: &str = include_str!("reuse.sh");
+/// Assets that stay.
+pub const ASSETS: &str = include_str!("assets.sh");
 /// Removal of old releases.
 pub const PRUNE: &str = include_str!("prune.sh");
 /// The jobs.

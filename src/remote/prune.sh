@@ -54,7 +54,7 @@ forget() {
   recorded | tail -n +51 | while IFS= read -r id; do
     [ -d "releases/$id" ] || rm -f ".shipit/records/$id.json"
   done
-  for m in .shipit/manifests/*; do
+  for m in .shipit/manifests/* .shipit/assets/*; do
     id=${m##*/}
     if is_release "$id" && [ ! -d "releases/$id" ]; then rm -f "$m"; fi
   done
@@ -81,7 +81,7 @@ remove_old() {
     lock_mine || return 1
     set_state "$id" removed "" || return 1
     [ ! -L .shipit/trash ] && mkdir -p .shipit/trash && mv "$d" ".shipit/trash/$id" || return 1
-    rm -f ".shipit/manifests/$id"
+    rm -f ".shipit/manifests/$id" ".shipit/assets/$id"
   done
 }
 

@@ -1,7 +1,8 @@
 # Takes a release in: unpacks the payload on standard input into an empty stage, holds every file against the
 # manifest, links what is shared, makes it durable, and only then gives it its name below releases/.
-# Nothing is overwritten or deleted outside the stage and incoming/. Needs joined.sh reuse.sh;
-# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE TRANSFER EARLIER GROUP_NAME FROM SERVICE (empty: nothing runs), SHARED_DIRS and
+# Nothing is overwritten or deleted outside the stage and incoming/. Needs joined.sh reuse.sh assets.sh;
+# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE TRANSFER EARLIER GROUP_NAME FROM SERVICE (empty: nothing runs), ASSETS (empty: none
+# are kept, and assets.sh is not there), SHARED_DIRS and
 # SHARED_FILES:
 # lines LINK<TAB>TEXT<TAB>PATH (the link in the release, its text, the path below shared/).
 # Ends with 2 where what lies here does not serve: then all is to be sent; with 3 where all is well but for what the
@@ -79,7 +80,7 @@ else
   is_manifest || broken "the manifest arrived damaged"
 fi
 # The disk begins with what is complete while it is being read; the sync that counts follows.
-( exec 3>&-; sync_tree "$STAGE" ) &
+( exec 3>&-; sync_all "$STAGE" ) &
 here=$(pwd -P)
 bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest") || bad="bad ."
 if [ -n "$bad" ]; then
@@ -88,6 +89,16 @@ if [ -n "$bad" ]; then
   broken "not as sent: $bad"
 fi
 nothing_more "$STAGE/tree" "$STAGE/manifest" || fail "the stage holds entries that were not sent"
+
+ASSETS_TOLD=
+if [ -n "$ASSETS" ]; then
+  made=$(assets_keep "$here/$STAGE/tree" "$here/$STAGE/manifest" "$here/$STAGE/assets" 2>&1)
+  kept=$?
+  reason "$made"
+  full
+  { [ "$kept" = 0 ] && assets_named "$STAGE/manifest" "$STAGE/assets"; } || fail "the assets of earlier releases can't be kept${error:+: $error}; assets.keep = 0 does without them"
+  assets_say
+fi
 
 # A shared directory is seeded from the release once, aside and by one rename; then the link takes its place.
 printf '%s\n' "$SHARED_DIRS" | while IFS=$TAB read -r link text path; do
@@ -113,7 +124,7 @@ if [ "$(umask)" = 0002 ]; then
 fi
 
 # What is known only now goes to the end of the record's first line: what was sent, and which node is to run it.
-known="${TRANSFER%?},\"wire\":$((EARLIER + $(cat "$STAGE/whole")))}"
+known="${TRANSFER%?},\"wire\":$((EARLIER + $(cat "$STAGE/whole")))$ASSETS_TOLD}"
 [ -z "$NODE" ] || known="$known,\"node\":\"$(printf '%s' "$NODE" | tr -cd 'A-Za-z0-9.-')\""
 { with_state "$STAGE/record.json" unproven "never activated" "" "1s/,\$/,$known,/" >"$STAGE/record" && mv "$STAGE/record" "$STAGE/record.json"; } ||
   fail "the record can't be written"
@@ -121,7 +132,7 @@ known="${TRANSFER%?},\"wire\":$((EARLIER + $(cat "$STAGE/whole")))}"
 sync_all "$STAGE"
 if ! lock_mine || [ -e "$T/stop" ]; then fail "the lock was lost"; fi
 # Later than every file's ctime: what is touched from now on can be told.
-{ touch "$STAGE/manifest" && mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
+{ { [ ! -f "$STAGE/assets" ] || mv "$STAGE/assets" ".shipit/assets/$NEW"; } && touch "$STAGE/manifest" && mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
   mv "$STAGE/tree" "releases/$NEW"; } || fail "the release can't be named"
 rm -rf "$STAGE"
 { printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s\n' "$LIMITS" >"$T/limits" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; } ||

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Health, Service, Shared};
+use crate::config::{Assets, Health, Service, Shared};
 use crate::event::Transfer;
 use crate::release::{ReleaseId, State};
 use crate::text::clean;
@@ -45,6 +45,12 @@ pub struct Record {
     /// What it writes in its own tree: globs from the release's root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mutable: Vec<String>,
+    /// The folders whose files outlive it, and for how many releases.
+    #[serde(default, skip_serializing_if = "Assets::is_none")]
+    pub assets: Assets,
+    /// What the build calls itself to its pages (`NEXT_DEPLOYMENT_ID`). No proof: each rebuild may be told the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
     /// How it was run; no secret values.
     pub service: Service,
     /// What its health was.

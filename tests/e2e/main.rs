@@ -25,6 +25,7 @@ mod liar;
 mod load;
 mod lock;
 mod logins;
+mod machine;
 mod memory;
 mod migrate;
 mod mistakes;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod assets;
 mod bench;
 mod check;
 mod cleanup;
