@@ -2,6 +2,7 @@
 //! replies; what they mean is the engine's business.
 
 mod channel;
+mod files;
 mod local;
 mod ssh;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 pub(crate) use channel::each_line;
 pub use channel::{Running, Stdin};
+pub use files::allow_many_files;
 
 use crate::config::{Address, Host, Ssh as SshConfig};
 use crate::error::Result;

@@ -22,6 +22,7 @@ mod init;
 mod killed;
 mod late;
 mod liar;
+mod load;
 mod lock;
 mod logins;
 mod machine;

@@ -70,7 +70,7 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
                 blame(host, &context.release().id, &error).await;
                 return Err(error);
             }
-            _ => return Err(host.failed("receive", said.why)),
+            _ => return Err(host.job_failed("receive", said, "receive").await),
         }
         let reused = transfer.reuse().map_or(String::new(), |reuse| format!(", {reuse}"));
         let assets = match transfer.assets.files {
