@@ -49,19 +49,27 @@ impl Mask {
 
     /// `text` with every secret value replaced, and the beginning of one where the text was cut.
     pub fn apply(&self, text: &str) -> String {
-        let mut out = text.to_owned();
+        if self.values.is_empty() {
+            return text.to_owned();
+        }
+        // Before whole values: a value may begin with another one.
+        let mut pieces = text.split(CUT).peekable();
+        let mut out = String::new();
+        while let Some(piece) = pieces.next() {
+            match pieces.peek() {
+                Some(_) => {
+                    out += &self.without_rest(piece);
+                    out.push(CUT);
+                }
+                None => out += piece,
+            }
+        }
         for value in &self.values {
             if out.contains(value.as_str()) {
                 out = out.replace(value.as_str(), MASKED);
             }
         }
-        if self.values.is_empty() || !out.contains(CUT) {
-            return out;
-        }
-        let pieces: Vec<&str> = out.split(CUT).collect();
-        let last = pieces.len() - 1;
-        let whole = |(n, piece): (usize, &&str)| if n == last { (*piece).to_owned() } else { self.without_rest(piece) };
-        pieces.iter().enumerate().map(whole).collect::<Vec<_>>().join(&CUT.to_string())
+        out
     }
 
     /// `text` without what it ends with of any value's beginning.
@@ -93,6 +101,8 @@ mod tests {
         assert_eq!(mask.apply("failed: correct ho\u{2026}; next"), "failed: ***\u{2026}; next");
         assert_eq!(mask.apply("by co\u{2026}, or rec\u{2026}"), "by co\u{2026}, or ***\u{2026}");
         assert_eq!(mask.apply("what is correct"), "what is correct", "nothing was cut");
+        let mask = Mask::new(["correct horse".into(), "correct horse battery".into()]);
+        assert_eq!(mask.apply("a correct horse bat\u{2026}"), "a ***\u{2026}");
         let (value, line) = ("s3cret-ü-value".to_owned(), format!("{}s3cret-ü-value", "x".repeat(392)));
         let mask = Mask::new([value]);
         let cut = mask.apply(&crate::text::clean(&line, 400));

@@ -14,7 +14,7 @@ use proptest::test_runner::TestRunner;
 
 use super::fixture::Project;
 use super::manifest::unescape;
-use super::{Artifact, Entry, EntryKind, Head, Held, Kept, delta, hash, keep, manifest};
+use super::{Artifact, Entry, EntryKind, Head, Held, Kept, delta, keep, manifest, sha256};
 use crate::config::{Config, Preset};
 
 /// A change of some bytes.
@@ -192,7 +192,7 @@ fn a_file_that_is_whole_and_hostile_leads_nowhere() {
         let mut entries: Vec<Entry> = made.into_iter().map(|(dest, kind)| Entry { dest: dest.into(), kind }).collect();
         entries.sort_by(|a, b| a.dest.as_os_str().as_bytes().cmp(b.dest.as_os_str().as_bytes()));
         entries.dedup_by(|a, b| a.dest.as_os_str() == b.dest.as_os_str());
-        let hash = hash::sha256(&manifest::content(&entries));
+        let hash = sha256(&manifest::content(&entries));
         let forged = Artifact { entries, hash: hash.clone(), ..artifact.clone() };
         let mut head = Head::of(&forged, &config, None, None);
         head.forge(&hash, &config);

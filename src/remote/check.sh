@@ -17,7 +17,8 @@ if [ ! -d "releases/$NEW" ] || [ ! -f ".shipit/manifests/$NEW" ]; then
   say "done 1"
   exit 10
 fi
-verify_tree "$here/releases/$NEW" "$here/.shipit/manifests/$NEW" | while IFS= read -r line; do say "$line"; done
+bad=$(verify_tree "$here/releases/$NEW" "$here/.shipit/manifests/$NEW") || bad="bad ."
+printf '%s\n' "$bad" | while IFS= read -r line; do [ -z "$line" ] || say "$line"; done
 printf '%s\n' "$LINKS" | while IFS= read -r link; do
   [ -z "$link" ] || [ -e "releases/$NEW/$link" ] || say "dangling $link"
 done

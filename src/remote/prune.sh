@@ -11,9 +11,26 @@ in_use() {
     cat /proc/[0-9]*/cmdline | tr '\000' '\n'
     tr '",' '\n' <"${PM2_HOME:-$HOME/.pm2}/dump.pm2"
   } 2>/dev/null | grep -F "$here/releases/" | sed "s|.*/releases/\([A-Za-z0-9_-]*\).*|\1|" | sort -u
+  of_others
   link_name current
   printf '%s\n%s\n' "$LINK" "$OLD"
 }
+
+# The releases of other accounts that have something running here: where that stands, nobody but they and root can see.
+# shellcheck disable=SC2012,SC2086 # stat has no common form; the numeric owner is the third word
+of_others() {
+  me=$(id -u)
+  [ "$me" != 0 ] || return 0
+  living=" $(ls -ldn /proc/[0-9]* 2>/dev/null | while read -r _ _ uid _; do echo "$uid"; done | sort -u | tr '\n' ' ')"
+  ls -ldn releases/* 2>/dev/null | while read -r line; do
+    set -f -- $line
+    [ "$3" != "$me" ] || continue
+    # Where /proc is hidden, nothing can be told of anybody.
+    if [ ! -r /proc/1/stat ] || among_words "$living" "$3"; then printf '%s\n' "${line##*/}"; fi
+  done
+}
+
+among_words() { case $1 in *" $2 "*) ;; *) return 1 ;; esac; }
 
 # Whether the lines $1 hold the line $2.
 among() { case $NL$1$NL in *"$NL$2$NL"*) ;; *) return 1 ;; esac; }

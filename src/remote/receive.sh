@@ -82,9 +82,9 @@ fi
 # The disk begins with what is complete while it is being read; the sync that counts follows.
 ( exec 3>&-; sync_all "$STAGE" ) &
 here=$(pwd -P)
-bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest" | head -n 5)
+bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest") || bad="bad ."
 if [ -n "$bad" ]; then
-  bad=$(printf '%s' "$bad" | sed 's/^bad //')
+  bad=$(printf '%s\n' "$bad" | sed -n '1,5s/^bad //p') || bad="it can't be checked"
   [ -z "$part" ] || unfit "$bad"
   broken "not as sent: $bad"
 fi

@@ -14,7 +14,7 @@ use super::support::shipit::{Output, Running, Shipit};
 use super::support::{App, Bench, Live, Make, STAGE};
 
 /// A project that deploys to the bench's path as `shipit-b`.
-fn second(bench: &Bench) -> Shipit {
+pub(super) fn second(bench: &Bench) -> Shipit {
     let host = bench.host();
     host.site.share_with_group(Account::common_group());
     let project = bench.area.dir("second");

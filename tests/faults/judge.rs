@@ -170,7 +170,9 @@ pub(crate) fn next_contact(case: &Case, code: Option<i32>) -> bool {
         Fault::ScriptFails | Fault::ToolFails => {
             case.place.owner == Owner::Session || case.place.phase == Phase::Recovering
         }
-        Fault::SessionKilled | Fault::ScriptKilled => matches!(case.place.phase, Phase::After | Phase::Recovering),
+        Fault::SessionKilled | Fault::ScriptKilled => {
+            matches!(case.place.phase, Phase::Back | Phase::After | Phase::Recovering)
+        }
         // Notes that the full disk did not take.
         Fault::DiskFull => true,
         _ => case.place.phase == Phase::Recovering,

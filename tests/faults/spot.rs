@@ -231,12 +231,14 @@ impl Stop<'_> {
         };
         let blanks = |words: &str| words.replace(' ', "\\ ");
         let fails = self.fails.filter(|_| tool == "mv").unwrap_or(NEVER);
+        // A place on the way back is none before what had to fail has failed.
+        let when = if self.fails.is_some() { format!("[ -e 'DIR/failed' ] && {when}") } else { when.to_owned() };
         let text = SCRIPT
+            .replace("WHEN", &when)
             .replace("DIR", &self.dir.display().to_string())
             .replace("REAL", &real)
             .replace("FAILS", &blanks(fails))
             .replace("WORDS", &blanks(words))
-            .replace("WHEN", when)
             .replace("THEN", self.then.word());
         program(&self.tools.join(tool), &text);
     }

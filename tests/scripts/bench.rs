@@ -32,7 +32,7 @@ pub(crate) struct Bench {
     pub(crate) shipit: Shipit,
     pub(crate) project: PathBuf,
     /// The directory of links that shadows or makes up the PATH.
-    tools: PathBuf,
+    pub(crate) tools: PathBuf,
 }
 
 impl Shell {
@@ -101,6 +101,11 @@ impl Bench {
     /// Runs a verb on the stage as it is written.
     pub(crate) fn run(&self, verb: &str, args: &[&str]) -> Output {
         self.shipit.run(&[&[verb, "production"], args].concat())
+    }
+
+    /// The same, started by another program.
+    pub(crate) fn run_by(&self, program: &[&str], verb: &str, args: &[&str]) -> Output {
+        self.shipit.by(program).run(&[&[verb, "production"], args].concat())
     }
 
     /// Starts a verb as it is written, with `--json`.

@@ -118,8 +118,11 @@ impl Disk {
         mount.args(["-o", "loop,commit=300,noauto_da_alloc"]).arg(image).arg(self.at.join("disk"));
         let output = mount.output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        let found = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(self.at.join("disk")).output().unwrap();
-        String::from_utf8(found.stdout).unwrap().trim().trim_start_matches("/dev/").to_owned()
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let at = self.at.join("disk").display().to_string();
+        let line =
+            mounts.lines().rev().find(|line| line.split(' ').nth(1) == Some(&*at)).expect("it was mounted just now");
+        line.split(' ').next().unwrap().trim_start_matches("/dev/").to_owned()
     }
 
     /// Old releases may still be on their way out, behind the end of a run.

@@ -207,7 +207,7 @@ impl Running {
     pub(crate) fn weigh(mut self) -> (Output, u64) {
         let mut most = 0;
         while !self.is_over() {
-            most = most_memory(self.child.id()).unwrap_or(most);
+            most = most_memory(self.pid()).unwrap_or(most);
             std::thread::sleep(Duration::from_millis(5));
         }
         (self.finish(), most)

@@ -103,7 +103,8 @@ const RECORD_LATE: Place = tool("connect", "record", "mv", "*.shipit/records/*")
 const COMMIT_GONE: Place = tool("connect", "commit", "rm", "-f .shipit/committed").phase(Phase::Recovering);
 const REVERT: Place = line("connect", "revert").named("revert").phase(Phase::Recovering);
 const PM2_REVERT: Place = tool("connect", "driver", "node", "*service.cjs revert").phase(Phase::Recovering);
-const PM2_BACK: Place = pm2("connect", "pm2 reload", "reload *").phase(Phase::Recovering);
+/// Where it can't be reloaded without a gap it is stopped and started.
+const PM2_BACK: Place = pm2("connect", "pm2 reload", "re[ls]*").phase(Phase::Recovering);
 const PM2_SAVE_LATE: Place = pm2("connect", "pm2 save", "save *").phase(Phase::Recovering);
 const UNDO: Place = line("revert", "undo").named("undo").phase(Phase::Back).optional();
 
@@ -117,7 +118,8 @@ pub(crate) fn places(service: Service, verb: Verb) -> Vec<Place> {
     let switches = deploys || verb == Verb::Rollback;
     let mut all = Vec::new();
     if verb == Verb::Undone {
-        all.push(BACK.back());
+        // The session itself puts the link back, before its job does the rest.
+        all.push(BACK.back().session());
         all.extend(command(&[REVERT.back()]));
         all.extend(pm2(&[PM2_REVERT.back(), PM2_BACK.back()]));
         all.extend([JOURNAL_GONE.back(), UNDO]);
