@@ -95,7 +95,8 @@ fn what_another_machine_was_meant_for_is_refused_by_name() {
     );
 
     let output = bench.deploy(&all, &["--allow", "mismatch"]).expect(0);
-    assert_eq!(output.stdout.matches("allowed: ").count(), 5, "{output}");
+    // What differs by its ending alone is one thing in several forms.
+    assert_eq!(output.stdout.matches("allowed: ").count(), 3, "{output}");
     let id = bench.release(&fits);
     bench.host().assert_live(&Live::New(id), 1);
 }
