@@ -70,7 +70,7 @@ fn there(bench: &Bench) -> Vec<String> {
 /// The transfer's figures, as they were told last.
 fn transfer(output: &Output) -> Value {
     let lines = output.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["event"] == "transfer").last().unwrap()
+    lines.rev().find(|line| line["event"] == "transfer").unwrap()
 }
 
 fn lists(bench: &Bench) -> Vec<String> {
