@@ -329,7 +329,7 @@ fn two_at_a_time(fleet: &mut Fleet) {
     };
     let two = counts(fleet, 2);
     let steps = ["activate", "after_switch", "before_switch", "prune", "receive"];
-    assert!(two.keys().eq(steps) && two.values().all(|(times, _)| *times == 5), "{two:?}");
+    assert!(two.keys().eq(steps) && two.values().all(|(times, _)| *times >= 5), "{two:?}");
     assert!(two.values().all(|(_, most)| *most <= 2), "{two:?}");
     // Who counts like this sees more where there may be more.
     let five = counts(fleet, 5);
