@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::{Reader, Section, problem};
-use super::schema::{Address, Config};
+use super::schema::{Address, Config, Service};
 use super::tree::{self, Lines, Node, Position, Value};
 use super::{check, exposed, keys, sections, stages, values};
 use crate::error::{Error, Problem, Result, unknown_word};
@@ -181,7 +181,12 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         reader.report(None, "app", "is missing", "the app's name, e.g. app = \"blog\"");
     }
     let app = root.parsed("app", sections::app).unwrap_or_default();
-    let service = sections::service(&root.section("service"), &app);
+    let mut service = sections::service(&root.section("service"), &app);
+    let proxy = super::proxy::read(&root.section("proxy"), &app);
+    // Which of the two it is, the host knows.
+    if let (Some(proxy), Service::Pm2(pm2)) = (&proxy, &mut service) {
+        pm2.port = Some(proxy.ports[0]);
+    }
     let mut config = Config {
         build: sections::build(&root.section("build"), &folder),
         shared: sections::shared(&root.section("shared")),
@@ -198,6 +203,7 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         secret_values: secrets(&root),
         exposed: exposed::names(merged),
         service,
+        proxy,
         project: app.clone(),
         app,
         file,
