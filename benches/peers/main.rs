@@ -2,7 +2,8 @@
 //! Started by `tests/run bench`, which installs the others. Judges nothing: it measures and prints.
 //!
 //!   --rounds N        how often each thing is measured; the median counts. 5 unless given
-//!   --only WORD       app, large or hosts: only that part
+//!   --only WORD       app, large or hosts: only that part; links: a first deploy over links of other speeds, which is
+//!                     no part of the whole
 //!   --pair OLD NEW    two folders, such as two real builds, instead of the made app
 //!   --readme          also replaces the table in the README
 //!   --smoke           a few files, once, over the slow link only: whether all of this still works
@@ -77,11 +78,13 @@ fn main() {
     let mut app = options.wants("app").then(|| App::new(&area, &options));
     let mut large = options.wants("large").then(|| Large::new(&area));
     let mut hosts = options.wants("hosts").then(|| Hosts::new(&area, &options));
+    let mut links = (options.only.as_deref() == Some("links")).then(|| Links::new(&area, &options));
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
         app.iter_mut().for_each(|part| part.round(round, &mut table));
         large.iter_mut().for_each(|part| part.round(round, &mut table));
         hosts.iter_mut().for_each(|part| part.round(round, &mut table));
+        links.iter_mut().for_each(|part| part.round(round, &mut table));
     }
     if options.smoke {
         return;
@@ -177,6 +180,29 @@ impl Hosts {
         for (task, which) in [(ONE_HOST, 0..1), (TWENTY_HOSTS, 1..1 + HOSTS)] {
             let sample = self.world.run_on(which);
             table.add(self.world.link, task, Tool::Shipit, sample);
+        }
+    }
+}
+
+/// What a link's speed does to what is sent.
+struct Links {
+    pair: Pair,
+    worlds: [World; 3],
+}
+
+impl Links {
+    fn new(area: &Area, options: &Options) -> Links {
+        let worlds = [("over 10 Mbit/s", 10), ("over 50 Mbit/s", 50), ("over 500 Mbit/s", 500)];
+        Links { pair: app(area, options), worlds: worlds.map(|(link, mbit)| World::over(link, mbit)) }
+    }
+
+    fn round(&mut self, round: usize, table: &mut Table) {
+        for world in &mut self.worlds {
+            world.clear("links");
+            self.pair.lay(0, &world.artifact());
+            for tool in in_turn(&[Tool::Shipit, Tool::Tar], round) {
+                table.add(world.link, FIRST, tool, world.run(tool, Act::Deploy, "links"));
+            }
         }
     }
 }

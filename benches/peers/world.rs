@@ -87,6 +87,13 @@ impl World {
         World::of(FAR, slow(Make::files().proxied().bench()))
     }
 
+    /// One host behind a link of this speed, in Mbit/s.
+    pub(crate) fn over(link: &'static str, mbit: u64) -> World {
+        let bench = slow(Make::files().proxied().bench());
+        bench.host().proxy().limit(mbit * 1_000_000 / 8);
+        World::of(link, bench)
+    }
+
     /// Many machines apart, each behind a slow link of its own.
     pub(crate) fn many(hosts: usize) -> World {
         World::of(FAR, slow(Make::files().hosts(hosts).proxied().bench()))

@@ -141,7 +141,7 @@ mod tests {
                 None => EntryKind::File {
                     source: PathBuf::new().into(),
                     size: content.len() as u64,
-                    sha256: super::super::hash::hex(content.as_bytes()),
+                    sha256: super::super::hash::sha256(content.as_bytes()),
                     executable: false,
                 },
             };

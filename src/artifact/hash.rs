@@ -86,7 +86,7 @@ fn one(path: &Path, buffer: &mut [u8]) -> Result<(u64, String)> {
 }
 
 /// SHA-256 in hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     text(&Sha256::digest(bytes))
 }
 

@@ -152,7 +152,7 @@ fn digests(build: &Build, artifact: &str) -> BTreeMap<String, String> {
     settings
         .chain(env)
         .map(|(name, value)| {
-            let digest = hash::hex(format!("{artifact}\0{name}\0{value}").as_bytes());
+            let digest = hash::sha256(format!("{artifact}\0{name}\0{value}").as_bytes());
             (name, digest)
         })
         .collect()

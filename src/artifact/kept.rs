@@ -96,7 +96,7 @@ impl Kept {
         }
         let all = entries.len();
         entries.retain(|entry| tree.contains_key(entry.dest.as_os_str().as_bytes()));
-        let hash = if entries.len() == all { head.artifact.clone() } else { hash::hex(&content(&entries)) };
+        let hash = if entries.len() == all { head.artifact.clone() } else { hash::sha256(&content(&entries)) };
         Ok(Artifact {
             entries,
             app_dir: head.app_dir.clone(),
@@ -239,7 +239,7 @@ impl<'a> Stream<'a> {
 
     fn manifest(&mut self, artifact: &str) -> Result<(Vec<u8>, Vec<Known>)> {
         let text = self.member(MANIFEST, LARGEST_MANIFEST)?;
-        if hash::hex(&text) != artifact {
+        if hash::sha256(&text) != artifact {
             return Err(self.damaged("its manifest is not the one that its head names"));
         }
         let lines = text.split_inclusive(|byte| *byte == b'\n');

@@ -202,7 +202,7 @@ fn damage_is_found_wherever_it_is() {
 /// A file whose head and manifest agree, and which holds what no build makes.
 fn forged(project: &Project, config: &Config, lines: &str) -> Error {
     let (artifact, file) = written(project, config);
-    let hash = super::hash::hex(lines.as_bytes());
+    let hash = super::hash::sha256(lines.as_bytes());
     let mut head = Head::of(&artifact, config, None, None);
     head.forge(&hash, config);
     let mut tar = Vec::new();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 
-use super::hash::hex;
+use super::hash::sha256;
 use super::{Artifact, Entry, EntryKind, Extra, Modes};
 
 /// What lies at a path of the release, artifact and extra files alike.
@@ -56,7 +56,7 @@ fn lines(entries: &[Entry], extra: &[Extra], mode: impl Fn(What) -> String) -> V
                 let what = if *executable { What::Program } else { What::File };
                 format!("f {} {size} {sha256} ", mode(what))
             }
-            Member::Extra(content) => format!("f {} {} {} ", mode(What::File), content.len(), hex(content)),
+            Member::Extra(content) => format!("f {} {} {} ", mode(What::File), content.len(), sha256(content)),
         };
         text.extend_from_slice(fields.as_bytes());
         text.extend(escape(path));
@@ -136,7 +136,7 @@ mod tests {
     fn a_line_for_each_path_in_the_order_of_bytes() {
         let extra = [(".release.json".to_owned(), b"{}".to_vec())];
         let text = String::from_utf8(manifest(&artifact(), (0o750, 0o640, 0o750), &extra)).unwrap();
-        let release = hex(b"{}");
+        let release = sha256(b"{}");
         assert_eq!(
             text,
             format!(

@@ -38,6 +38,7 @@ pub use codec::{Codec, Encoder, Way};
 pub use delta::{Delta, Fate, Held, delta};
 pub use differ::{Difference, Why, differ};
 pub use engines::{Engine, engines, major, pinned, satisfies};
+pub use hash::sha256;
 pub use keep::{Head, keep};
 pub use kept::Kept;
 pub use manifest::{escape, manifest};
@@ -132,7 +133,7 @@ impl Artifact {
             return Err(Error::Artifact { findings });
         }
         let entries = hash::entries(tree)?;
-        let hash = hash::hex(&manifest::content(&entries));
+        let hash = hash::sha256(&manifest::content(&entries));
         warnings.splice(0..0, mapping.warnings);
         let Mapping { app_dir, script, env, mutable, .. } = mapping;
         Ok(Artifact { entries, app_dir, hash, script, env, mutable, warnings })

@@ -3,10 +3,8 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use crate::artifact::{
-    Artifact, Delta, Encoder, Extra, Held, Modes, Mutable, Payload, delta, end_archive, manifest, write_archive,
+    Artifact, Delta, Encoder, Extra, Held, Modes, Mutable, Payload, delta, end_archive, manifest, sha256, write_archive,
 };
 use crate::error::{Error, Result};
 use crate::event::Amount;
@@ -31,7 +29,7 @@ impl Parcel {
 
     /// SHA-256 of the manifest, hex.
     pub(super) fn manifest_sha(&self) -> String {
-        Sha256::digest(&self.manifest).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(&self.manifest)
     }
 
     /// What a host that has `held` need not be sent; none: it needs all. With `links` what is not mutable may be linked.

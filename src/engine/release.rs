@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use sha2::{Digest, Sha256};
 
 use super::parcel::Parcel;
 use super::run::{Run, random};
-use crate::artifact::{Mutable, mutable_globs};
+use crate::artifact::{Mutable, mutable_globs, sha256};
 use crate::config::{Config, Health, Service, Shared};
 use crate::error::Result;
 use crate::event::EventKind;
@@ -75,8 +74,7 @@ pub(super) fn record(run: &Run) -> Record {
 
 /// What shapes a deploy and stands in no field of a record, as one hash: who may read the release, and the hooks.
 fn shape(config: &Config) -> String {
-    let text = format!("{:?} {:?}", config.release.access, config.hooks);
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(format!("{:?} {:?}", config.release.access, config.hooks).as_bytes())
 }
 
 /// Makes the new release: its id, its record, its parcel.

@@ -27,19 +27,29 @@ pub struct Home {
 }
 
 impl Home {
-    fn script(&self, name: &'static str, parts: &[&'static str]) -> Script {
-        let parts = [&[remote::LIB, remote::PATH], parts].concat();
-        Script::new(name, &parts)
+    fn bare(&self, name: &'static str, parts: &[&'static str]) -> Script {
+        Script::new(name, parts)
             .var("BASE", &self.base)
             .var("TOKEN", &self.token)
             .var("WHO", &self.who)
             .var("SSH_PATH", self.path.join(":"))
     }
 
+    /// One that needs no session.
+    fn script(&self, name: &'static str, parts: &[&'static str]) -> Script {
+        self.bare(name, &[&[remote::LIB, remote::PATH], parts].concat())
+    }
+
+    /// One that belongs to the session: what these share travels with it, once.
+    fn joined(&self, name: &'static str, parts: &[&'static str]) -> Script {
+        self.bare(name, &[&[remote::JOINED], parts].concat())
+    }
+
     /// The session.
     pub fn session(&self, config: &Config, opening: &Beginning<'_>) -> Result<Script> {
         Ok(self
-            .script("session", &[remote::LOCK, remote::HOME, remote::FACTS, remote::UNDONE, remote::SESSION])
+            .bare("session", &[remote::FACTS, remote::UNDONE, remote::SESSION])
+            .var("COMMON", common().render()?)
             .var("SILENCE", ticks(config.rollout.silence))
             .var("DRIVER", self.driver(config, opening.keep).render()?)
             .var("PROGRAM", service::program(&config.service))
@@ -55,16 +65,13 @@ impl Home {
 
     /// What the session's jobs run; it lies in the session's directory.
     fn driver(&self, config: &Config, keep: usize) -> Script {
-        self.script(
-            "driver",
-            &[remote::LOCK, remote::VERIFY, remote::HELD, remote::PRUNE, service::words(&config.service), remote::JOB],
-        )
-        .var("KEEP", keep.to_string())
+        self.joined("driver", &[remote::HELD, remote::PRUNE, service::words(&config.service), remote::JOB])
+            .var("KEEP", keep.to_string())
     }
 
     /// One of the driver's jobs, on a side channel.
     pub fn side(&self, job: &'static str, arg: &str) -> Script {
-        self.script("side", &[remote::LOCK, remote::SIDE]).var("JOB", job).var("ARG", arg)
+        self.joined("side", &[remote::SIDE]).var("JOB", job).var("ARG", arg)
     }
 
     /// Taking a release in; the payload follows the script.
@@ -73,7 +80,7 @@ impl Home {
             Access::Group(group) => group.as_str(),
             Access::Private | Access::Public => "",
         };
-        self.script("receive", &[remote::LOCK, remote::HOME, remote::VERIFY, remote::REUSE, remote::RECEIVE])
+        self.joined("receive", &[remote::REUSE, remote::RECEIVE])
             .var("NEW", intake.id.as_str())
             .var("CODEC", intake.codec.word())
             .var("MANIFEST_SHA", intake.manifest_sha)
@@ -94,7 +101,7 @@ impl Home {
         let release = target.release;
         let shared = release.shared.dirs.iter().chain(&release.shared.files);
         let links: Vec<String> = shared.filter_map(|path| text(&place(&release.app_dir, path)?)).collect();
-        self.script("check", &[remote::LOCK, remote::VERIFY, remote::CHECK])
+        self.joined("check", &[remote::CHECK])
             .var("NEW", release.id.as_str())
             .var("SETTINGS", &release.settings)
             .var("LIMITS", target.limits.line())
@@ -118,7 +125,7 @@ impl Home {
 
     /// A hook, or its undo line.
     pub fn hook(&self, line: &Line<'_>) -> Script {
-        self.script("hook", &[remote::LOCK, remote::LINE, remote::UNDONE, remote::HOOK])
+        self.joined("hook", &[remote::LINE, remote::UNDONE, remote::HOOK])
             .var("NEW", line.id.as_str())
             .var("MODE", line.mode)
             .var("NUMBER", line.number.to_string())
@@ -174,6 +181,11 @@ impl Home {
     pub fn unlock(&self, owner: &str) -> Script {
         self.script("unlock", &[remote::LOCK, remote::UNLOCK]).var("OWNER", owner)
     }
+}
+
+/// What the scripts of one session share.
+fn common() -> Script {
+    Script::new("common", &[remote::LIB, remote::PATH, remote::LOCK, remote::HOME, remote::VERIFY])
 }
 
 /// What a look reads of a release beside its record.
@@ -362,6 +374,7 @@ mod tests {
                 shared: &config.shared,
             };
             let scripts = [
+                common(),
                 home.session(&config, &opening).unwrap(),
                 home.driver(&config, 5),
                 home.side("watch", "1000"),
@@ -391,8 +404,10 @@ b",
                     env_file: Some("/.env"),
                 }),
             ];
-            let names =
-                ["session", "driver", "side", "receive", "check", "hold", "mark", "look", "survey", "unlock", "hook"];
+            let names = [
+                "common", "session", "driver", "side", "receive", "check", "hold", "mark", "look", "survey", "unlock",
+                "hook",
+            ];
             for (name, script) in names.iter().zip(&scripts) {
                 let text = script.render().unwrap();
                 // Most are the same for every service.
@@ -419,7 +434,7 @@ b",
     #[test]
     fn every_shell_and_shellcheck_accept_the_scripts_as_they_travel() {
         // Exceptions: a directive is a comment and stays behind. 2012 and 2086 stand in the files with their reasons;
-        // 2034, 2119, 2120, 2317 and 2329: a part is there for several scripts; 1003, 2016 and 2088: data in single quotes.
+        // 2034, 2119, 2120, 2154, 2317 and 2329: a part is there for several scripts; 1003, 2016 and 2088: data in single quotes.
         let shellcheck = [
             "shellcheck",
             "-s",
@@ -427,7 +442,7 @@ b",
             "-f",
             "gcc",
             "-e",
-            "1003,2012,2086,2034,2119,2120,2317,2329,2016,2088,2153,1090",
+            "1003,2012,2086,2034,2119,2120,2317,2329,2016,2088,2153,2154,1090",
         ];
         let tools = [&["dash", "-n"][..], &["bash", "--posix", "-n"], &["busybox", "sh", "-n"], &shellcheck];
         let folder = tempfile::tempdir().unwrap();

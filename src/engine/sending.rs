@@ -82,7 +82,7 @@ pub(super) struct Packed {
 }
 
 /// Where a host's payload comes from.
-pub(super) enum Origin {
+pub(super) enum Supply {
     /// The file for all that need the same.
     File(Arc<Packed>),
     /// The packer itself.
@@ -91,7 +91,7 @@ pub(super) enum Origin {
 
 /// One host's payload.
 pub(super) struct Sending {
-    origin: Origin,
+    supply: Supply,
     events: Events,
     files: u64,
     /// Bytes that crossed the wire, once all has been sent.
@@ -100,15 +100,15 @@ pub(super) struct Sending {
 
 impl Sending {
     /// Tells `events` how far it is of `files`: the bytes in the files that travel.
-    pub(super) fn new(origin: Origin, events: Events, files: u64) -> Sending {
-        Sending { origin, events, files, wire: 0 }
+    pub(super) fn new(supply: Supply, events: Events, files: u64) -> Sending {
+        Sending { supply, events, files, wire: 0 }
     }
 
     // A host that stops reading is no error of ours: its replies say why.
     async fn send_all(&mut self, to: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<()> {
         let mut told = Instant::now();
-        match &self.origin {
-            Origin::File(packed) => {
+        match &self.supply {
+            Supply::File(packed) => {
                 let unreadable =
                     |source| Error::File { path: std::env::temp_dir(), doing: "read a temporary file in", source };
                 let mut buffer = vec![0; CHUNK];
@@ -123,7 +123,7 @@ impl Sending {
                 }
                 self.wire = packed.wire;
             }
-            Origin::Packer(packer) => {
+            Supply::Packer(packer) => {
                 let (into, mut chunks) = mpsc::channel(AHEAD);
                 let gauge = Arc::new(Gauge::default());
                 let (packer, pipe) = (packer.clone(), Pipe { into, gauge: Arc::clone(&gauge) });

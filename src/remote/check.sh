@@ -1,6 +1,6 @@
 # Makes a release that already lies here the target of the switch (rollback): it must be complete, unchanged and its
 # links must lead somewhere. Answers `@bad PATH` for what differs from the manifest; the client decides what matters.
-# Needs lib.sh lock.sh verify.sh; BASE TOKEN NEW SETTINGS LIMITS WITHDRAW HOLD (why deploys are to be held after it; empty:
+# Needs joined.sh; BASE TOKEN NEW SETTINGS LIMITS WITHDRAW HOLD (why deploys are to be held after it; empty:
 # not), LINKS: one path in the release a line.
 # shellcheck shell=sh disable=SC2153,SC2154
 

@@ -1,7 +1,7 @@
 # A side channel that runs one hook on this host, or its undo line. MODE run: notes the undo line (NOTE), then runs RUN;
 # note: only notes it; undo: runs RUN and takes the note away; done: only takes it away. LAST: no undo is left after it.
 # The line's output is told line by line, without the values of env_file. Ends with its own input, and with the session.
-# Needs lib.sh lock.sh line.sh undone.sh; BASE TOKEN NEW MODE NUMBER NOTE RUN LAST LIMIT APP_DIR ENV ENV_FILE.
+# Needs joined.sh line.sh undone.sh; BASE TOKEN NEW MODE NUMBER NOTE RUN LAST LIMIT APP_DIR ENV ENV_FILE.
 # shellcheck shell=sh disable=SC2153,SC2154
 
 set -u

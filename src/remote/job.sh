@@ -2,7 +2,7 @@
 # (prepare, boot, watch), the look at what a release could be made of (held) and a line of the user's own (line). Each runs as a process group of its own, by
 # `sh T/driver.sh JOB [ARG]`, so that it can be ended whole;
 # a later session runs the same file to recover. Standard output: lines `note`, `why`, `log`, `fact`, `refuse`;
-# standard error: the log. Needs lib.sh, lock.sh, prune.sh, verify.sh, held.sh, a service's functions; BASE TOKEN KEEP.
+# standard error: the log. Needs joined.sh, prune.sh, held.sh, a service's functions; BASE TOKEN KEEP.
 # shellcheck shell=sh disable=SC2154
 
 note() { printf 'note %s\n' "$(plain "$1")" >&8 2>/dev/null || :; }

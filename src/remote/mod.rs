@@ -13,6 +13,8 @@ pub use script::{Script, assignments, pairs};
 
 /// Shared functions.
 pub const LIB: &str = include_str!("lib.sh");
+/// How a script of a session begins.
+pub const JOINED: &str = include_str!("joined.sh");
 /// Where tools are found.
 pub const PATH: &str = include_str!("path.sh");
 /// The lock.

@@ -1,6 +1,6 @@
 # Takes a release in: unpacks the payload on standard input into an empty stage, holds every file against the
 # manifest, links what is shared, makes it durable, and only then gives it its name below releases/.
-# Nothing is overwritten or deleted outside the stage and incoming/. Needs lib.sh lock.sh home.sh verify.sh reuse.sh;
+# Nothing is overwritten or deleted outside the stage and incoming/. Needs joined.sh reuse.sh;
 # BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE TRANSFER EARLIER GROUP_NAME FROM SERVICE (empty: nothing runs), SHARED_DIRS and
 # SHARED_FILES:
 # lines LINK<TAB>TEXT<TAB>PATH (the link in the release, its text, the path below shared/).
@@ -78,6 +78,8 @@ if [ -f "$STAGE/delta" ]; then
 else
   is_manifest || broken "the manifest arrived damaged"
 fi
+# The disk begins with what is complete while it is being read; the sync that counts follows.
+( exec 3>&-; sync_tree "$STAGE" ) &
 here=$(pwd -P)
 bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest" | head -n 5)
 if [ -n "$bad" ]; then
@@ -85,9 +87,7 @@ if [ -n "$bad" ]; then
   [ -z "$part" ] || unfit "$bad"
   broken "not as sent: $bad"
 fi
-for kind in f l; do
-  [ "$(count_tree "$STAGE/tree" $kind)" -eq "$(count_manifest "$STAGE/manifest" $kind)" ] || fail "the stage holds entries that were not sent"
-done
+nothing_more "$STAGE/tree" "$STAGE/manifest" || fail "the stage holds entries that were not sent"
 
 # A shared directory is seeded from the release once, aside and by one rename; then the link takes its place.
 printf '%s\n' "$SHARED_DIRS" | while IFS=$TAB read -r link text path; do

@@ -41,11 +41,21 @@ reuse_lists() {
     { exit 3 }' "$STAGE/delta"
 }
 
-# $1: a list; the rest: a command that takes paths, run in the current directory.
+# $1: a list; the rest: a command that takes paths, run in the current directory. HANDS: how xargs gives out the work.
 each_of() {
   list=$1
   shift
-  [ ! -s "$list" ] || tr '\n' '\000' <"$list" | xargs -0 "$@"
+  # shellcheck disable=SC2086 # words
+  [ ! -s "$list" ] || tr '\n' '\000' <"$list" | xargs -0 ${HANDS-} "$@"
+}
+
+# Two at once for the list $1, where xargs can start them: each waits for the file system in turn.
+in_two() {
+  half=$((($(wc -l <"$1") + 1) / 2))
+  [ "$half" -le 1000 ] || half=1000
+  HANDS="-P 2 -n $half"
+  # shellcheck disable=SC2086 # words
+  xargs $HANDS true </dev/null 2>/dev/null || HANDS=
 }
 
 # Copies what the list $1 names from the directory $2: one process a file, for the few that were renamed. Both names are
@@ -90,7 +100,8 @@ reuse() {
   group=${GROUP_NAME:-${owner#* }} owner=${owner% *}
   reuse_links "$owner" "$group" || return 1
   if [ -s "$lists/same" ]; then
-    (cd "releases/$FROM" && each_of "$lists/same" sh -c '
+    # The folders are all there: neither is in the other's way.
+    (cd "releases/$FROM" && in_two "$lists/same" && each_of "$lists/same" sh -c '
       copy=$0 tree=$1; shift
       exec $copy --parents "$@" "$tree"' "$COPY" "$TREE") || return 1
   fi

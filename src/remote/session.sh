@@ -2,11 +2,13 @@
 # permission to go on: end of input or silence puts back what was live and frees the lock. One event loop over one
 # fifo, so that both are seen while a job runs. No tool ever holds the channel: jobs read nothing, their error
 # output goes to a log, and a client that is gone is not noticed by them.
-# Needs lib.sh lock.sh home.sh facts.sh undone.sh; BASE TOKEN WHO SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY
+# Needs facts.sh undone.sh; COMMON (what it shares with its other scripts: lib.sh path.sh lock.sh home.sh verify.sh) BASE TOKEN
+# WHO SSH_PATH SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY
 # REUSE (empty: nobody asks what could be reused), SERVICE (empty: nothing runs);
 # T/limits, written with the release: seconds for `activate`, for `revert`, and the workers that these reckon with.
 # shellcheck shell=sh disable=SC2154,SC2034,SC2153
 
+eval "$COMMON"
 set -u
 exec 3>&1 1>&2 5<&0 </dev/null
 trap : HUP INT TERM PIPE
@@ -24,7 +26,7 @@ esac
 T=.shipit/t.$TOKEN
 # All that a revert will need is written before anything is changed: a full disk is found out here.
 if ! { mkdir -m 700 "$T" && mkdir "$T/groups" "$T/next" "$T/back" && mkfifo "$T/ev" "$T/out" &&
-  printf '%s\n' "$DRIVER" >"$T/driver.sh" && printf '%s' "$PROGRAM" >"$T/service.cjs" &&
+  printf '%s\n' "$COMMON" >"$T/common.sh" && printf '%s\n' "$DRIVER" >"$T/driver.sh" && printf '%s' "$PROGRAM" >"$T/service.cjs" &&
   true >"$T/go" && true >"$T/groups/spare" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
   refuse "the session's notes can't be written in $BASE/.shipit" "look at the free space: df -h, df -i"
   rm -rf "$T"; lock_free; bye refused

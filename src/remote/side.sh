@@ -1,5 +1,5 @@
 # A side channel that runs one job of the session's driver (prepare, boot, watch, log). It ends when its own standard
-# input does, and with the session. Needs lib.sh lock.sh; BASE TOKEN JOB ARG.
+# input does, and with the session. Needs joined.sh; BASE TOKEN JOB ARG.
 # shellcheck shell=sh disable=SC2153,SC2154
 
 set -u

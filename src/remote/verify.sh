@@ -64,6 +64,7 @@ verify_tree() (
   done
 )
 
-# How many entries of one kind a tree holds, and how many its manifest names.
-count_tree() { (cd "$1" && find . -type "$2" -print0 | tr -dc '\000' | wc -c); }
-count_manifest() { grep -c "^$2 " "$1"; }
+# Whether a tree, whose manifest's entries are all right, holds nothing beside them.
+nothing_more() {
+  there=$(cd "$1" && find . ! -type d -print0 | tr -dc '\000' | wc -c) && [ "$there" -eq "$(grep -vc '^d ' "$2")" ]
+}

@@ -13,7 +13,7 @@ use crate::engine::limits::Limits;
 use crate::engine::parcel::Parcel;
 use crate::engine::run::{Context, Run};
 use crate::engine::scripts::Intake;
-use crate::engine::sending::{Origin, Packed, Packer, Sending};
+use crate::engine::sending::{Packed, Packer, Sending, Supply};
 use crate::error::Result;
 use crate::event::{EventKind, Transfer};
 use crate::plan::Step;
@@ -41,14 +41,14 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
         loop {
             let way = Way::slowest(&context.config.hosts);
             let packer = Packer { parcel: Arc::clone(parcel), codec: codec(host), way, delta: delta.clone() };
-            let origin = match context.config.hosts.len() {
-                1 => Origin::Packer(packer),
-                _ => Origin::File(pack(&packed, packer).await?),
+            let supply = match context.config.hosts.len() {
+                1 => Supply::Packer(packer),
+                _ => Supply::File(pack(&packed, packer).await?),
             };
             let (sent, reused) = parcel.amounts(delta.as_deref());
             transfer = Transfer { sent, reused, wire: None };
             host.events.send(EventKind::Transfer { step: Step::Receive.word(), transfer });
-            let mut sending = Sending::new(origin, host.events.clone(), sent.bytes);
+            let mut sending = Sending::new(supply, host.events.clone(), sent.bytes);
             said = send(context, host, parcel, delta.is_some(), (transfer, wire), &mut sending).await?;
             wire += sending.wire;
             // The release is proved as a whole: what lies there may have changed since it was looked at.
