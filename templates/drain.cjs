@@ -24,46 +24,46 @@ const LIMIT = Math.max((Number(process.env.kill_timeout) || 1600) - 400, HANDED)
 const SIGNALS = ['SIGINT', 'SIGTERM'];
 
 const servers = new Set();
-// For each open connection, what it is busy with; one that is not HTTP's is always busy.
+// For each open connection, what it is busy with, and since when with nothing. One that is not HTTP's is always busy.
 const open = new Map();
 // What the app wants to do itself when it is told to stop.
 const own = { SIGINT: [], SIGTERM: [] };
 let told = '';
-let mayClose = false;
-let last;
+let toldAt = 0;
+let emptyAt = 0;
+let watch = null;
 
 function patch(object, name, make) {
   object[name] = make(object[name]);
 }
 
 function end() {
+  if (!watch) return;
   const handlers = own[told].splice(0);
-  clearTimeout(last);
-  last = null;
+  clearInterval(watch);
+  watch = null;
   if (!handlers.length) process.exit(0);
   handlers.forEach(handler => handler.call(process, told));
 }
 
-// Whatever changed: which connections may be closed now, and whether that was all.
+// Which connections may be closed by now, and whether that was all.
 function look() {
-  if (!told || last === null) return;
-  if (mayClose) open.forEach((work, socket) => work.size || socket.end());
-  clearTimeout(last);
-  if (!open.size) last = setTimeout(end, HANDED);
+  const now = Date.now();
+  open.forEach(({ work, since }, socket) => work.size || now - Math.max(since, toldAt) < IDLE || socket.end());
+  if (open.size) emptyAt = 0;
+  else emptyAt = emptyAt || now;
+  if (now - toldAt > LIMIT || (emptyAt && now - emptyAt > HANDED)) end();
 }
 
 function drain(signal) {
   if (told) return;
   told = signal;
+  toldAt = Date.now();
   // Not an HTTP server's own close: it would end idle connections at once.
   servers.forEach(server => net.Server.prototype.close.call(server));
-  open.forEach(work => work.forEach(answer => Object.assign(answer, { shouldKeepAlive: false })));
-  setTimeout(() => {
-    mayClose = true;
-    look();
-  }, IDLE);
-  setTimeout(() => last === null || end(), LIMIT);
-  look();
+  open.forEach(({ work }) => work.forEach(answer => Object.assign(answer, { shouldKeepAlive: false })));
+  // What has arrived is read before anything is judged idle.
+  watch = setInterval(() => setImmediate(look), 50);
 }
 
 SIGNALS.forEach(signal => process.on(signal, () => drain(signal)));
@@ -84,11 +84,8 @@ patch(net.Server.prototype, 'listen', listen => function () {
   if (!servers.has(this)) {
     servers.add(this);
     this.on('connection', socket => {
-      open.set(socket, new Set(this instanceof http.Server ? [] : [socket]));
-      socket.once('close', () => {
-        open.delete(socket);
-        look();
-      });
+      open.set(socket, { work: new Set(this instanceof http.Server ? [] : [socket]), since: Date.now() });
+      socket.once('close', () => open.delete(socket));
     });
   }
   return listen.apply(this, arguments);
@@ -96,16 +93,16 @@ patch(net.Server.prototype, 'listen', listen => function () {
 
 // A listener of ours would come after the app's.
 patch(http.Server.prototype, 'emit', emit => function (event, request, answer) {
-  const work = request && open.get(request.socket);
-  if (work && (event === 'request' || event === 'checkContinue')) {
-    work.add(answer);
+  const one = request && open.get(request.socket);
+  if (one && (event === 'request' || event === 'checkContinue')) {
+    one.work.add(answer);
     if (told) answer.shouldKeepAlive = false;
     answer.once('close', () => {
-      work.delete(answer);
-      look();
+      one.work.delete(answer);
+      one.since = Date.now();
     });
-  } else if (work && (event === 'upgrade' || event === 'connect')) {
-    work.add(request.socket);
+  } else if (one && (event === 'upgrade' || event === 'connect')) {
+    one.work.add(request.socket);
   }
   return emit.apply(this, arguments);
 });

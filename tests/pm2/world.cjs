@@ -7,13 +7,14 @@ const net = require('net');
 const os = require('os');
 const path = require('path');
 
-const PARTS = ['protocol', 'proc', 'http', 'define', 'workers', 'tools', 'baseline', 'boot', 'pinned', 'activate', 'revert', 'survey', 'verbs'];
+const PARTS = ['protocol', 'proc', 'http', 'define', 'workers', 'tools', 'baseline', 'boot', 'moved', 'activate', 'revert', 'survey', 'verbs'];
 const SOURCE = path.join(__dirname, '..', '..', 'src', 'service', 'pm2');
 
 // As it is sent: without comment lines.
 function driverText() {
-  const text = PARTS.map(name => fs.readFileSync(path.join(SOURCE, `${name}.cjs`), 'utf8')).join('');
-  return text.split('\n').filter(line => !/^\s*\/\//.test(line) && line.trim()).join('\n') + '\n';
+  const bare = file => fs.readFileSync(file, 'utf8').split('\n').filter(line => !/^\s*\/\//.test(line) && line.trim()).join('\n') + '\n';
+  const drain = JSON.stringify(bare(path.join(__dirname, '..', '..', 'templates', 'drain.cjs')));
+  return PARTS.map(name => bare(path.join(SOURCE, `${name}.cjs`))).join('').replace(';\n', () => `;\nconst DRAIN_TEXT = ${drain};\n`);
 }
 
 function freePort() {
@@ -91,7 +92,7 @@ class World {
       service: {
         name: 'web', script: 'server.js', ecosystem: null, only: [], ecosystem_env: null, port: this.port, instances: 2,
         mode: 'cluster', env: {}, env_file: null, boot_test: true, node_args: [], args: [], max_memory: null,
-        kill_timeout_ms: 1000, listen_timeout_ms: 1500, ...service,
+        kill_timeout_ms: 1000, listen_timeout_ms: 1500, drain: false, ...service,
       },
       app_dir: appDir,
       health: {
