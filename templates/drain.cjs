@@ -19,8 +19,8 @@ const net = require('net');
 const HANDED = 500;
 // How long a client's request may be on its way on a connection that looks idle.
 const IDLE = 2000;
-// PM2 hands its settings to a worker as variables; it kills this long after the signal.
-const LIMIT = Math.max((Number(process.env.kill_timeout) || 1600) - 400, HANDED);
+// PM2 hands its settings to a worker in a variable; it kills so long after the signal.
+const LIMIT = Math.max(killTimeout() - 400, HANDED);
 const SIGNALS = ['SIGINT', 'SIGTERM'];
 
 const servers = new Set();
@@ -32,6 +32,14 @@ let told = '';
 let toldAt = 0;
 let emptyAt = 0;
 let watch = null;
+
+function killTimeout() {
+  try {
+    return Number(JSON.parse(process.env.pm2_env).kill_timeout) || 1600;
+  } catch (error) {
+    return Number(process.env.kill_timeout) || 1600;
+  }
+}
 
 function patch(object, name, make) {
   object[name] = make(object[name]);
