@@ -1,6 +1,9 @@
 //! What happened, in the order it happened: flat, serialisable, free of formatting. Work sends events; only
 //! a reporter turns them into text.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -147,6 +150,9 @@ pub struct Transfer {
     pub sent: Amount,
     /// Files that it had, under whatever name.
     pub reused: Amount,
+    /// Assets of earlier releases that it had and keeps; known at the end.
+    #[serde(default, skip_serializing_if = "Amount::is_none")]
+    pub assets: Amount,
     /// Bytes that crossed the wire for it: packed, with all that goes along. None: not yet known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire: Option<u64>,
@@ -162,6 +168,11 @@ pub struct Amount {
 }
 
 impl Amount {
+    /// Whether it is nothing.
+    pub fn is_none(&self) -> bool {
+        self.files == 0
+    }
+
     /// One more file.
     pub fn add(&mut self, bytes: u64) {
         self.files += 1;
@@ -172,8 +183,9 @@ impl Amount {
 impl Transfer {
     /// `42 of 45 files reused`; none where no file was.
     pub fn reuse(&self) -> Option<String> {
-        let all = crate::text::count(self.sent.files + self.reused.files, "file");
-        (self.reused.files > 0).then(|| format!("{} of {all} reused", self.reused.files))
+        let reused = self.reused.files + self.assets.files;
+        let all = crate::text::count(self.sent.files + reused, "file");
+        (reused > 0).then(|| format!("{reused} of {all} reused"))
     }
 }
 
@@ -201,27 +213,76 @@ pub enum HostState {
     Unknown,
 }
 
+/// How many bytes of output lines may wait for a reporter: the pipe that it writes to may stand still while a command
+/// prints on and on.
+const BACKLOG: usize = 32 * 1024 * 1024;
+/// What an event takes beside its text.
+const EACH: usize = 256;
+
 /// Where events go. Cheap to clone; never blocks, never fails: without a listener events are dropped.
 #[derive(Clone, Debug)]
 pub struct Events {
     to: mpsc::UnboundedSender<Event>,
     host: Option<String>,
+    waiting: Arc<Waiting>,
+}
+
+/// The other end.
+#[derive(Debug)]
+pub struct Listener {
+    from: mpsc::UnboundedReceiver<Event>,
+    waiting: Arc<Waiting>,
+}
+
+/// What of the output lines is not read yet, and how many lines were left out for it.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    left_out: AtomicUsize,
+}
+
+/// What an event counts in the backlog: only output is without bounds.
+fn weight(kind: &EventKind) -> usize {
+    match kind {
+        EventKind::Output { line, .. } => line.len() + EACH,
+        _ => 0,
+    }
 }
 
 impl Events {
     /// A sender and the end to read from.
-    pub fn channel() -> (Events, mpsc::UnboundedReceiver<Event>) {
+    pub fn channel() -> (Events, Listener) {
         let (to, from) = mpsc::unbounded_channel();
-        (Events { to, host: None }, from)
+        let waiting = Arc::<Waiting>::default();
+        (Events { to, host: None, waiting: Arc::clone(&waiting) }, Listener { from, waiting })
     }
 
     /// The same sender, speaking for one host.
     pub fn of(&self, host: &str) -> Events {
-        Events { to: self.to.clone(), host: Some(host.to_owned()) }
+        Events { host: Some(host.to_owned()), ..self.clone() }
     }
 
-    /// Sends one event, stamped now.
+    /// Sends one event, stamped now. A line of output that comes faster than such lines are written is left out, and
+    /// how many were is told before the next one.
     pub fn send(&self, kind: EventKind) {
+        let weight = weight(&kind);
+        if weight > 0 && self.waiting.bytes.load(Ordering::Relaxed) + weight > BACKLOG {
+            self.waiting.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if let EventKind::Output { step, .. } = &kind
+            && self.waiting.left_out.load(Ordering::Relaxed) > 0
+        {
+            let n = self.waiting.left_out.swap(0, Ordering::Relaxed);
+            let line =
+                format!("({} left out here: they came faster than they were written)", crate::text::count(n, "line"));
+            self.post(EventKind::Output { step, line });
+        }
+        self.post(kind);
+    }
+
+    fn post(&self, kind: EventKind) {
+        self.waiting.bytes.fetch_add(weight(&kind), Ordering::Relaxed);
         // A reporter that is gone must not stop a deploy.
         let _ = self.to.send(Event { at: Utc::now(), host: self.host.clone(), kind });
     }
@@ -229,5 +290,56 @@ impl Events {
     /// Sends a warning.
     pub fn warn(&self, text: impl Into<String>) {
         self.send(EventKind::Warning { text: text.into() });
+    }
+}
+
+impl Listener {
+    /// The next event; none when all senders are gone.
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = self.from.recv().await;
+        self.taken(event)
+    }
+
+    /// The same, for a thread that is no task.
+    pub fn blocking_next(&mut self) -> Option<Event> {
+        let event = self.from.blocking_recv();
+        self.taken(event)
+    }
+
+    fn taken(&self, event: Option<Event>) -> Option<Event> {
+        let weight = event.as_ref().map_or(0, |event| weight(&event.kind));
+        self.waiting.bytes.fetch_sub(weight, Ordering::Relaxed);
+        event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_that_nobody_reads_is_left_out_and_that_is_told() {
+        let (events, mut listener) = Events::channel();
+        let output = |line: String| EventKind::Output { step: "build", line };
+        for _ in 0..50_000 {
+            events.send(output("x".repeat(2000)));
+        }
+        events.warn("still told");
+        let mut lines = 0;
+        let mut warned = false;
+        while !warned {
+            match listener.blocking_next().unwrap().kind {
+                EventKind::Output { .. } => lines += 1,
+                kind => warned = matches!(kind, EventKind::Warning { .. }),
+            }
+        }
+        assert_eq!(lines, BACKLOG / (2000 + EACH));
+        events.send(output("last".into()));
+        let mut next = || match listener.blocking_next().unwrap().kind {
+            EventKind::Output { line, .. } => line,
+            kind => panic!("{kind:?}"),
+        };
+        assert!(next().starts_with(&format!("({} lines left out", 50_000 - lines)));
+        assert_eq!(next(), "last");
     }
 }

@@ -9,7 +9,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Only one of the TLS libraries is built in, so this can't fail for having been done before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    shipit::transport::allow_many_files();
+    // Pings are tasks: what takes its time here, for each of many hosts, must not make them late. A host would take that for
+    // silence.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(source) => {
             eprintln!("shipit: the system gives us no event loop: {source}");

@@ -5,11 +5,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Duration, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, Duration, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 const TIME: &str = "%Y%m%d-%H%M%S";
 const SUFFIX: usize = 4;
+/// No id is of this year or a later one: after each that parses there is another one of the same form.
+const END_OF_TIME: i32 = 9999;
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// `PREFIX` + UTC `YYYYMMDD-HHMMSS` + `-` + four characters, e.g. `20260321-140000-k3f9`.
@@ -64,7 +66,11 @@ impl FromStr for ReleaseId {
         let suffix_ok =
             suffix.starts_with('-') && suffix[1..].bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let digits_ok = stamp.bytes().enumerate().all(|(i, b)| if i == 8 { b == b'-' } else { b.is_ascii_digit() });
-        if !(prefix_ok && suffix_ok && digits_ok && NaiveDateTime::parse_from_str(stamp, TIME).is_ok()) {
+        if !(prefix_ok
+            && suffix_ok
+            && digits_ok
+            && NaiveDateTime::parse_from_str(stamp, TIME).is_ok_and(|at| at.year() < END_OF_TIME))
+        {
             return Err(bad());
         }
         Ok(ReleaseId { text: text.to_owned(), prefix_len: prefix.len() })
@@ -183,6 +189,7 @@ mod tests {
             "-x20260321-140000-k3f9",
             "20260321-140000-k3f9\n",
             "20260321-140000-K3F9",
+            "99990101-000000-aaaa",
         ] {
             assert!(text.parse::<ReleaseId>().is_err(), "{text:?}");
         }

@@ -62,15 +62,31 @@ pub fn list<S: AsRef<str>>(items: &[S]) -> String {
     }
 }
 
+/// Stands where a text was cut.
+pub const CUT: char = '\u{2026}';
+
 /// Text from a host or a build, made safe for a terminal: control characters (escape sequences, carriage
-/// returns, bidirectional overrides) are dropped, tabs become a space, and the line is cut at `max` characters.
+/// returns, bidirectional overrides) are dropped, tabs become a space, and the line is cut to `max` characters, the last
+/// of which then says so.
 pub fn clean(line: &str, max: usize) -> String {
-    line.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control() && !turns(*c)).take(max).collect()
+    let mut safe =
+        line.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control() && !turns(*c) && !breaks(*c));
+    let mut text: String = safe.by_ref().take(max).collect();
+    if safe.next().is_some() {
+        text.pop();
+        text.push(CUT);
+    }
+    text
 }
 
 /// Whether it turns the direction of the text around it, so that a line reads otherwise than it is.
 pub fn turns(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+}
+
+/// Whether it may be taken for the end of a line.
+fn breaks(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// What colours say; they only repeat what the words do.
@@ -133,7 +149,9 @@ mod tests {
     #[test]
     fn host_text_cannot_drive_the_terminal() {
         assert_eq!(clean("\u{1b}[2Jgone\r\u{7}\u{202e}x\ty", 80), "[2Jgonex y");
-        assert_eq!(clean("abcdef", 3), "abc");
+        assert_eq!(clean("one\u{2028}two\u{9b}31m\u{200f}", 80), "onetwo31m");
+        assert_eq!(clean("abcdef", 3), "ab\u{2026}");
+        assert_eq!(clean("abc\u{7}\n", 3), "abc", "nothing was lost");
     }
 
     #[test]

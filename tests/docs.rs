@@ -1,6 +1,11 @@
 //! README and CONTRIBUTING against the program: exit codes, config keys, the plan, paths. Judges facts, not prose.
 #![allow(clippy::unwrap_used)]
 
+/// The matrix is data: the suite plays it, README shows it.
+#[allow(dead_code, unused_imports)]
+#[path = "faults/matrix/mod.rs"]
+mod matrix;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -77,6 +82,13 @@ fn the_plan_in_the_readme_is_the_one_that_its_config_has() {
     let plan = plan.replace(here.to_str().unwrap(), "/home/ann/blog");
     let shown = readme.split("```\n").find(|block| block.contains("\n 1  connect ")).expect("the plan is shown");
     assert_eq!(shown, plan);
+}
+
+#[test]
+fn the_table_of_faults_is_that_of_the_matrix() {
+    let readme = read("README.md");
+    let shown = readme.split("<!-- faults -->\n").nth(1).and_then(|rest| rest.split("<!-- /faults -->").next());
+    assert_eq!(shown, Some(matrix::table().as_str()), "tests/run faults --table prints it");
 }
 
 #[test]

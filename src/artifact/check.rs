@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::shown;
-use super::tree::{Node, Tree, at_or_below, place};
+use super::tree::{Node, Tree, at_or_below, parents, place};
 use crate::config::Shared;
 use crate::error::Finding;
 
@@ -21,7 +21,7 @@ const HOPS: usize = 40;
 /// All reasons against the tree.
 pub(super) fn findings(tree: &Tree, app_dir: &str, shared: &Shared) -> Vec<Finding> {
     let stops = stops(app_dir, shared);
-    let mut findings = Vec::new();
+    let mut findings: Vec<Finding> = stops.iter().filter_map(|place| behind(tree, place)).collect();
     for (dest, node) in tree {
         if let Some(what) = name(dest) {
             findings.push(what);
@@ -42,6 +42,15 @@ pub(super) fn findings(tree: &Tree, app_dir: &str, shared: &Shared) -> Vec<Findi
 pub(super) fn stops(app_dir: &str, shared: &Shared) -> Vec<Vec<u8>> {
     let places = shared.dirs.iter().chain(&shared.files).filter_map(|path| place(app_dir, path));
     places.map(|path| path.as_os_str().as_bytes().to_vec()).collect()
+}
+
+/// The host puts a shared place where its path says: nothing that ships may lead that elsewhere.
+fn behind(tree: &Tree, place: &[u8]) -> Option<Finding> {
+    let above = parents(place).find(|above| matches!(tree.get(*above), Some(Node::Link { .. } | Node::File { .. })))?;
+    Some(Finding {
+        what: format!("`{}` is shared, and `{}` above it is no folder in the build", as_text(place), as_text(above)),
+        cure: "name it by the path behind the link, or leave that out with build.exclude".into(),
+    })
 }
 
 fn as_text(dest: &[u8]) -> String {
@@ -93,7 +102,8 @@ pub(super) fn follow(
         at.push(part);
         let here = at.join(&b'/');
         if stops.iter().any(|top| at_or_below(&here, top)) {
-            return Ok(here);
+            // Up from a shared place is up from where it lies on the host.
+            return if todo.iter().any(|part| part == b"..") { Err("climbs out of a shared place") } else { Ok(here) };
         }
         match tree.get(&here) {
             Some(Node::Dir) => {}
@@ -178,10 +188,18 @@ mod tests {
     #[test]
     fn what_a_link_finds_in_a_shared_place_is_the_hosts_matter() {
         let shared = Shared { dirs: vec!["uploads".into()], files: vec!["/.env".into()] };
-        let links = [("web/logo", "uploads/logo.png"), ("web/.env", "../.env"), ("web/no", "../uploads/x")];
+        let links = [
+            ("web/logo", "uploads/logo.png"),
+            ("web/.env", "../.env"),
+            ("web/no", "../uploads/x"),
+            ("web/out", "uploads/../../../../etc"),
+        ];
         assert_eq!(
             whats(&tree(&["web"], &[], &links), &shared),
-            ["the link `web/no` points at nothing that ships: `../uploads/x`"]
+            [
+                "the link `web/no` points at nothing that ships: `../uploads/x`",
+                "the link `web/out` climbs out of a shared place: `uploads/../../../../etc`",
+            ]
         );
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::delta::{Line, lines};
 use super::{Artifact, Fate, Held, Modes, delta, manifest};
+use crate::config::Assets;
 use crate::text::clean;
 
 /// What a deploy would do with the files of a release.
@@ -20,6 +21,8 @@ pub struct Difference {
     pub kept: (usize, u64),
     /// Files of another mode, whatever else becomes of them.
     pub modes: usize,
+    /// Assets of earlier releases that may stay, and their bytes: what goes of them for its age the host alone knows.
+    pub assets: (usize, u64),
     /// What the new release lacks, with its size.
     pub removed: Vec<(String, u64)>,
 }
@@ -73,8 +76,9 @@ impl Difference {
     }
 }
 
-/// Compares `artifact`, as it is with these modes, with what a host has; `reuse`: whether that may be used.
-pub fn differ(artifact: &Artifact, modes: Modes, held: &Held, reuse: bool) -> Difference {
+/// Compares `artifact`, as it is with these modes, with what a host has; `reuse`: whether that may be used, `assets`: what
+/// outlives a release.
+pub fn differ(artifact: &Artifact, modes: Modes, held: &Held, reuse: bool, assets: &Assets) -> Difference {
     // Without the release's own marker: it is new in every release, and no matter for people.
     let manifest = manifest(artifact, modes, &[]);
     // A link on the host instead of a copy changes nothing of what travels.
@@ -114,7 +118,14 @@ pub fn differ(artifact: &Artifact, modes: Modes, held: &Held, reuse: bool) -> Di
             }
         }
     }
-    let mut removed: Vec<&&Line<'_>> = old.values().filter(|line| line.kind != b'd').collect();
+    let stays = |line: &&Line<'_>| {
+        let below =
+            |folder: &String| line.path.strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+        line.kind == b'f' && assets.paths.iter().any(below)
+    };
+    let (staying, gone): (Vec<&Line<'_>>, Vec<&Line<'_>>) = old.into_values().partition(stays);
+    difference.assets = (staying.len(), staying.iter().map(|line| line.size).sum());
+    let mut removed: Vec<&Line<'_>> = gone.into_iter().filter(|line| line.kind != b'd').collect();
     removed.sort_unstable_by_key(|line| &line.key);
     difference.removed = removed.iter().map(|line| (shown(line), line.size)).collect();
     difference
@@ -154,6 +165,8 @@ mod tests {
             script: None,
             env: BTreeMap::new(),
             mutable: Vec::new(),
+            assets: Vec::new(),
+            deployment: None,
             warnings: Vec::new(),
         }
     }
@@ -175,7 +188,7 @@ mod tests {
     fn what_the_host_holds_under_any_name_is_not_sent() {
         let before = held(&[("a", "one"), ("b", "two"), ("c", "three"), ("l", "-> a"), ("m", "-> a")], "");
         let now = artifact(&[("a", "one"), ("b", "2"), ("d", "three"), ("e", "four!"), ("l", "-> b")]);
-        let difference = differ(&now, MODES, &before, true);
+        let difference = differ(&now, MODES, &before, true, &Assets::default());
         assert_eq!(difference.sent, [sent("b", 1, Why::Changed), sent("e", 5, Why::New)]);
         assert_eq!((difference.bytes(), difference.copied, difference.kept), (6, (1, 5), (1, 3)));
         assert_eq!(difference.links, ["l"]);
@@ -186,17 +199,29 @@ mod tests {
     #[test]
     fn what_is_equal_may_have_to_travel_all_the_same() {
         let files = [("a", "one"), ("b", "two"), ("l", "-> a")];
-        let equal = differ(&artifact(&files), MODES, &held(&files, ""), true);
+        let equal = differ(&artifact(&files), MODES, &held(&files, ""), true, &Assets::default());
         assert!(equal.is_none() && equal.sent.is_empty());
-        let touched = differ(&artifact(&files), MODES, &held(&files, "b a\n"), true);
+        let touched = differ(&artifact(&files), MODES, &held(&files, "b a\n"), true, &Assets::default());
         assert_eq!(touched.sent, [sent("a", 3, Why::Same)]);
         assert!(touched.is_none());
-        let off = differ(&artifact(&files), MODES, &held(&files, ""), false);
+        let off = differ(&artifact(&files), MODES, &held(&files, ""), false, &Assets::default());
         assert!(off.is_none() && off.sent.len() == 2 && off.kept.0 == 0);
-        let first = differ(&artifact(&files), MODES, &Held::default(), true);
+        let first = differ(&artifact(&files), MODES, &Held::default(), true, &Assets::default());
         assert_eq!((first.sent.len(), first.links.len(), first.removed.len()), (2, 1, 0));
-        let wider = differ(&artifact(&files), (0o755, 0o644, 0o755), &held(&files, ""), true);
+        let wider = differ(&artifact(&files), (0o755, 0o644, 0o755), &held(&files, ""), true, &Assets::default());
         assert!(wider.modes == 2 && wider.kept.0 == 2 && !wider.is_none());
+    }
+
+    #[test]
+    fn an_asset_that_the_new_release_lacks_may_stay() {
+        let before = held(&[("a/old.js", "one"), ("a/same.js", "two"), ("ab.js", "four"), ("b", "three")], "");
+        let now = artifact(&[("a/new.js", "1"), ("a/same.js", "two")]);
+        let assets = Assets { keep: 1, paths: vec!["a".into()] };
+        let difference = differ(&now, MODES, &before, true, &assets);
+        assert_eq!(difference.assets, (1, 3));
+        assert_eq!(difference.removed, [("ab.js".into(), 4), ("b".into(), 5)]);
+        let equal = differ(&artifact(&[("ab.js", "four"), ("b", "three")]), MODES, &before, true, &assets);
+        assert!(equal.is_none() && equal.assets == (2, 6), "{equal:?}");
     }
 
     #[test]
@@ -204,7 +229,7 @@ mod tests {
         let before = held(&[("a", "one"), ("b\n", "two"), ("c", "three")], "b c\n");
         let now = artifact(&[("a", "one"), ("b\n", "two"), ("c", "three"), ("d", "three")]);
         let delta = delta(&manifest(&now, MODES, &[]), &before, None).unwrap();
-        let difference = differ(&now, MODES, &before, true);
+        let difference = differ(&now, MODES, &before, true, &Assets::default());
         assert_eq!((difference.sent.len(), difference.bytes()), (delta.sent.files, delta.sent.bytes));
         assert_eq!(difference.kept.0 + difference.copied.0, delta.reused.files);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tar::EntryType;
@@ -38,6 +38,10 @@ pub struct Head {
     pub(super) script: Option<String>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) mutable: Vec<String>,
+    #[serde(default)]
+    pub(super) assets: Vec<PathBuf>,
+    #[serde(default)]
+    pub(super) deployment: Option<String>,
     /// The git commit; `+` at its end: with uncommitted changes.
     pub commit: Option<String>,
     /// The git branch.
@@ -64,6 +68,8 @@ impl Head {
             script: artifact.script.clone(),
             env: artifact.env.clone(),
             mutable: artifact.mutable.clone(),
+            assets: artifact.assets.clone(),
+            deployment: artifact.deployment.clone(),
             commit,
             branch,
             artifact: artifact.hash.clone(),

@@ -104,6 +104,8 @@ impl Kept {
             script: head.script.clone(),
             env: head.env.clone(),
             mutable: head.mutable.clone(),
+            assets: head.assets.clone(),
+            deployment: head.deployment.clone(),
             warnings: Vec::new(),
         })
     }
@@ -234,7 +236,12 @@ impl<'a> Stream<'a> {
                 hint: format!("bring this shipit up to date; it reads formats up to {FORMAT}"),
             });
         }
-        serde_json::from_slice(&text).map_err(|error| self.damaged(&format!("its head can't be read: {error}")))
+        let head: Head =
+            serde_json::from_slice(&text).map_err(|error| self.damaged(&format!("its head can't be read: {error}")))?;
+        match place(&head.app_dir, "x") {
+            Some(_) => Ok(head),
+            None => Err(self.damaged("its app lies outside of it")),
+        }
     }
 
     fn manifest(&mut self, artifact: &str) -> Result<(Vec<u8>, Vec<Known>)> {

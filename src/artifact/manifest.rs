@@ -128,6 +128,8 @@ mod tests {
             script: None,
             env: Default::default(),
             mutable: vec![],
+            assets: Vec::new(),
+            deployment: None,
             warnings: vec![],
         }
     }

@@ -19,11 +19,14 @@ mod pace; // how tight to pack for a link
 mod package; // package.json
 mod pages; // the assets that HTML names
 mod preset; // which files a framework's build consists of
+mod sharp; // whether the images' library is there for those who use it
 mod source; // where a file's content is
 mod tree; // sources laid over each other
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod kept_tests;
 #[cfg(test)]
@@ -45,6 +48,7 @@ pub use manifest::{escape, manifest};
 pub use mutable::{Mutable, mutable_globs};
 pub use natives::{Machine, Natives};
 pub use pace::Gauge;
+pub use sharp::sharp;
 pub use source::Source;
 pub use tree::place;
 
@@ -74,6 +78,10 @@ pub struct Artifact {
     pub env: BTreeMap<String, String>,
     /// What the app writes in its release, as the preset knows: globs from the release's root.
     pub mutable: Vec<String>,
+    /// Folders of files that are named by their content, as the preset knows: from the release's root.
+    pub assets: Vec<PathBuf>,
+    /// What the build calls itself to its pages (`NEXT_DEPLOYMENT_ID`): a hint for people, no proof of anything.
+    pub deployment: Option<String>,
     /// What the user should know, though nothing is wrong.
     pub warnings: Vec<String>,
 }
@@ -135,8 +143,18 @@ impl Artifact {
         let entries = hash::entries(tree)?;
         let hash = hash::sha256(&manifest::content(&entries));
         warnings.splice(0..0, mapping.warnings);
-        let Mapping { app_dir, script, env, mutable, .. } = mapping;
-        Ok(Artifact { entries, app_dir, hash, script, env, mutable, warnings })
+        let Mapping { app_dir, script, env, mutable, assets, deployment, .. } = mapping;
+        Ok(Artifact { entries, app_dir, hash, script, env, mutable, assets, deployment, warnings })
+    }
+
+    /// Which assets outlive it, and for how long: below the preset's folders or those that are asked for, as they count
+    /// from the release's root.
+    pub fn assets(&self, asked: &config::Assets) -> config::Assets {
+        let named: Vec<PathBuf> = asked.paths.iter().filter_map(|path| place(&self.app_dir, path)).collect();
+        let paths = if named.is_empty() { &self.assets } else { &named };
+        let paths = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        let assets = config::Assets { keep: asked.keep, paths };
+        if assets.is_none() { config::Assets::default() } else { assets }
     }
 
     /// The size of all files.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::machine::{self, Built, Libc};
-use super::{Artifact, EntryKind, Source, shown};
+use super::machine::{self, Built, Libc, Parts};
+use super::source::Places;
+use super::{Artifact, EntryKind, shown};
 use crate::error::{Error, Finding, Result};
 use crate::text::list;
 
@@ -22,8 +23,6 @@ struct Native {
     built: Built,
     /// Loaded into node itself.
     addon: bool,
-    /// An addon that speaks to V8 and not to Node-API: it runs on one major version of node.
-    bound: bool,
 }
 
 /// What a host is, as its facts tell it.
@@ -33,10 +32,9 @@ pub struct Machine {
     pub arch: Option<String>,
     /// `glibc 2.36` or `musl 1.2.4`.
     pub libc: Option<String>,
+    /// The major version of its node.
+    pub node: Option<u32>,
 }
-
-/// How much of a compiled file is read at once: what its headers point to lies within, in all but giants.
-const HEAD: u64 = 48 << 20;
 
 /// Words in paths that tell for which machine a build is, or how such files end: the same group has several of them.
 const WORDS: &[&str] = &[
@@ -94,6 +92,8 @@ const WORDS: &[&str] = &[
     "s390x",
     "loong64",
     "node",
+    "napi",
+    "electron",
     "so",
     "dylib",
     "dll",
@@ -113,20 +113,17 @@ impl Natives {
             }
             let failed =
                 |source_error| Error::File { path: source.path().to_owned(), doing: "read", source: source_error };
-            if !begins_compiled(source).map_err(failed)? {
-                continue;
-            }
-            let (head, node_api) = look(source, addon).map_err(failed)?;
-            let Some(built) = machine::read(&head) else { continue };
-            let bound = addon && !node_api;
-            files.push(Native { path: entry.dest.to_string_lossy().into_owned(), built, addon, bound });
+            let places = source.places().map_err(failed)?;
+            places.read(0, 1).map_err(failed)?;
+            let Some(built) = machine::read(&places) else { continue };
+            files.push(Native { path: entry.dest.to_string_lossy().into_owned(), built, addon });
         }
         Ok(Natives { files })
     }
 
     /// A file that runs only on the major version of node that it was built with.
     pub fn bound(&self) -> Option<&str> {
-        self.files.iter().find(|file| file.bound && file.built.os == "linux").map(|file| file.path.as_str())
+        self.files.iter().find(|file| file.is_bound()).map(|file| file.path.as_str())
     }
 
     /// What `machine` can't run: one finding for each group without a file that fits.
@@ -138,7 +135,7 @@ impl Natives {
         groups
             .into_values()
             .filter_map(|group| {
-                let faults: Vec<_> = group.iter().map(|file| (file, machine.fault(&file.built))).collect();
+                let faults: Vec<_> = group.iter().map(|file| (file, machine.fault(file))).collect();
                 if faults.iter().any(|(_, fault)| fault.is_none()) {
                     return None;
                 }
@@ -148,7 +145,7 @@ impl Natives {
                     what: format!("`{}` {}", shown(Path::new(&file.path)), fault?.1),
                     cure: format!(
                         "install the packages and build on a machine like the host{}; if the app never loads the file: build.exclude, or --allow mismatch",
-                        hint(&file.path, machine)
+                        if file.path.contains("node_modules/") { machine.install("") } else { String::new() }
                     ),
                 })
             })
@@ -156,17 +153,12 @@ impl Natives {
     }
 }
 
-/// npm can be asked for another machine's builds, where a package brings them.
-fn hint(path: &str, machine: &Machine) -> String {
-    if !path.contains("node_modules/") {
-        return String::new();
-    }
-    let libc = machine.libc.as_ref().and_then(|libc| libc.split(' ').next());
-    let libc = libc.map_or(String::new(), |libc| format!(" --libc={libc}"));
-    machine.node_arch().map_or(String::new(), |arch| format!(", or with npm install --os=linux --cpu={arch}{libc}"))
-}
-
 impl Native {
+    /// An addon that speaks to V8 and not to Node-API: it runs on one major version of node.
+    fn is_bound(&self) -> bool {
+        self.addon && self.built.os == "linux" && !self.built.node_api
+    }
+
     /// A program or library of another system among a package's files: a helper that the package starts on that system
     /// only (notifiers, terminals). Among addons that is `fsevents` alone; any other is loaded where it was installed.
     fn is_helper(&self) -> bool {
@@ -178,7 +170,11 @@ impl Native {
 /// The words of a file's path without those that name a machine or a version: the same for its siblings.
 fn group(path: &str) -> Vec<String> {
     let words = path.split(['/', '-', '_', '.', '@', '+']).map(str::to_ascii_lowercase);
-    let version = |word: &String| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'x');
+    // As `3`, `x`, `abi115`, `v115`, `uv1`.
+    let version = |word: &String| {
+        let number = ["abi", "uv", "v"].iter().find_map(|before| word.strip_prefix(before)).unwrap_or(word);
+        number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'x')
+    };
     words.filter(|word| !version(word) && !WORDS.contains(&word.as_str())).collect()
 }
 
@@ -194,8 +190,18 @@ impl Machine {
         })
     }
 
+    /// npm can be asked for another machine's builds, where a package brings them.
+    pub fn install(&self, package: &str) -> String {
+        let libc = self.libc.as_ref().and_then(|libc| libc.split(' ').next());
+        let libc = libc.map_or(String::new(), |libc| format!(" --libc={libc}"));
+        let command =
+            |arch| format!(", or with npm install --os=linux --cpu={arch}{libc} {package}").trim_end().to_owned();
+        self.node_arch().map(command).unwrap_or_default()
+    }
+
     /// Why this machine can't run the file, and how near it came; none where it can, or where too little is known.
-    fn fault(&self, built: &Built) -> Option<(u8, String)> {
+    fn fault(&self, file: &Native) -> Option<(u8, String)> {
+        let built = &file.built;
         if built.os != "linux" {
             let system = match built.os {
                 "darwin" => "macOS",
@@ -209,8 +215,15 @@ impl Machine {
         {
             return Some((1, format!("was built for {}, the host is {arch}", list(&built.archs))));
         }
+        self.libc_fault(built.libc).or_else(|| {
+            let (wanted, node) = (node_of(built.abi.filter(|_| file.is_bound())?)?, self.node?);
+            (wanted != node).then(|| (4, format!("was built for node {wanted}, the host has node {node}")))
+        })
+    }
+
+    fn libc_fault(&self, libc: Option<Libc>) -> Option<(u8, String)> {
         let (kind, version) = self.libc.as_ref()?.split_once(' ')?;
-        match (built.libc?, kind) {
+        match (libc?, kind) {
             (Libc::Musl, "glibc") => Some((2, "was built for musl (Alpine), the host has glibc".into())),
             (Libc::Glibc(..), "musl") => Some((2, "was built for glibc, the host has musl (Alpine)".into())),
             (Libc::Glibc(major, minor), "glibc") if machine::two(version)? < (major, minor) => {
@@ -221,41 +234,30 @@ impl Machine {
     }
 }
 
-/// Whether the first bytes are those of a compiled file: most programs are scripts, and need not be read.
-/// The beginning of a file, and, where that is `asked`, whether it names Node-API anywhere. A compiled file may be larger
-/// than the memory that may be used for it.
-fn look(source: &Source, asked: bool) -> std::io::Result<(Vec<u8>, bool)> {
-    use std::io::Read;
-    const WORDS: [&[u8]; 2] = [b"napi_register_module", b"napi_module_register"];
-    const LONGEST: usize = 20;
-    let mut file = source.open()?;
-    let mut head = Vec::new();
-    file.by_ref().take(HEAD).read_to_end(&mut head)?;
-    let speaks = |text: &[u8]| WORDS.iter().any(|word| text.windows(word.len()).any(|window| window == *word));
-    let mut found = asked && speaks(&head);
-    let mut part = head[head.len().saturating_sub(LONGEST)..].to_vec();
-    while asked && !found && head.len() as u64 == HEAD {
-        let overlap = part.len();
-        if file.by_ref().take(1 << 20).read_to_end(&mut part)? == 0 {
-            break;
-        }
-        found = speaks(&part);
-        part.drain(..part.len().saturating_sub(LONGEST.min(part.len() - overlap)));
+/// What cannot be read after the first bytes were says nothing, as what is damaged does.
+impl Parts for Places {
+    fn part(&self, at: u64, size: usize) -> Vec<u8> {
+        self.read(at, size).unwrap_or_default()
     }
-    Ok((head, found))
 }
 
-fn begins_compiled(source: &Source) -> std::io::Result<bool> {
-    use std::io::Read;
-    let mut first = [0; 4];
-    let mut file = source.open()?;
-    if file.read(&mut first)? < 4 {
-        return Ok(false);
-    }
-    Ok(matches!(
-        first,
-        [0x7f, b'E', b'L', b'F'] | [b'M', b'Z', ..] | [0xcf | 0xce, 0xfa, 0xed, 0xfe] | [0xca, 0xfe, 0xba, 0xbe]
-    ))
+/// The major version of node whose `process.versions.modules` this is.
+fn node_of(abi: u32) -> Option<u32> {
+    const NODES: [(u32, u32); 12] = [
+        (83, 14),
+        (88, 15),
+        (93, 16),
+        (102, 17),
+        (108, 18),
+        (111, 19),
+        (115, 20),
+        (120, 21),
+        (127, 22),
+        (131, 23),
+        (137, 24),
+        (141, 25),
+    ];
+    NODES.iter().find(|(found, _)| *found == abi).map(|(_, major)| *major)
 }
 
 #[cfg(test)]
@@ -264,11 +266,11 @@ mod tests {
 
     fn native(path: &str, os: &'static str, arch: &'static str, libc: Option<Libc>) -> Native {
         let addon = path.ends_with(".node");
-        Native { path: path.into(), built: Built { os, archs: vec![arch], libc }, addon, bound: false }
+        Native { path: path.into(), built: Built { os, archs: vec![arch], libc, ..Built::default() }, addon }
     }
 
     fn whats(files: &[Native], arch: &str, libc: &str) -> Vec<String> {
-        let machine = Machine { arch: Some(arch.into()), libc: Some(libc.into()) };
+        let machine = Machine { arch: Some(arch.into()), libc: Some(libc.into()), node: Some(22) };
         Natives { files: files.to_vec() }.findings(&machine).into_iter().map(|found| found.what).collect()
     }
 
@@ -320,6 +322,26 @@ mod tests {
             assert_eq!(whats(&[mac.clone(), linux, alpine], "x86_64", "glibc 2.36"), Vec::<String>::new());
             let what = whats(std::slice::from_ref(&mac), "x86_64", "glibc 2.36");
             assert_eq!(what, [format!("`{}` was built for macOS, the host runs Linux", at("darwin-arm64"))]);
+        }
+    }
+
+    #[test]
+    fn an_addon_of_another_node_is_refused_unless_one_beside_it_fits() {
+        let addon = |path: &str, abi, node_api| {
+            let mut native = native(path, "linux", "x64", GLIBC);
+            (native.built.abi, native.built.node_api) = (Some(abi), node_api);
+            native
+        };
+        let own = "node_modules/better-sqlite3/build/Release/better_sqlite3.node";
+        let what = whats(&[addon(own, 115, false)], "x86_64", "glibc 2.36");
+        assert_eq!(what, [format!("`{own}` was built for node 20, the host has node 22")]);
+        for fits in [addon(own, 127, false), addon(own, 115, true), addon(own, 9999, false)] {
+            assert_eq!(whats(&[fits], "x86_64", "glibc 2.36"), Vec::<String>::new());
+        }
+        for side in ["prebuilds/linux-x64/node.abiN.node", "lib/binding/node-vN-linux-x64-glibc/x.node"] {
+            let at = |abi: u32| addon(&format!("node_modules/x/{}", side.replace('N', &abi.to_string())), abi, false);
+            assert_eq!(whats(&[at(115), at(127)], "x86_64", "glibc 2.36"), Vec::<String>::new());
+            assert_eq!(whats(&[at(108), at(115)], "x86_64", "glibc 2.36").len(), 1, "{side}");
         }
     }
 

@@ -41,6 +41,18 @@ impl Source {
         })
     }
 
+    /// The same, to be read from any place.
+    pub fn places(&self) -> io::Result<Places> {
+        Ok(match self {
+            Source::Path(path) => {
+                let file = File::open(path)?;
+                let size = file.metadata()?.len();
+                Places { file: Opened::Own(file), at: 0, size }
+            }
+            Source::Part { copy, at, size } => Places { file: Opened::Copy(Arc::clone(copy)), at: *at, size: *size },
+        })
+    }
+
     /// All of its bytes.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         match self {
@@ -81,6 +93,41 @@ impl PartialEq for Source {
 }
 
 impl Eq for Source {}
+
+/// A content that is read from any place.
+pub struct Places {
+    file: Opened,
+    at: u64,
+    size: u64,
+}
+
+enum Opened {
+    Own(File),
+    Copy(Arc<Copy>),
+}
+
+impl Places {
+    /// At most `size` bytes from a place; fewer where it ends.
+    pub fn read(&self, at: u64, size: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; size.min(left)];
+        let file = match &self.file {
+            Opened::Own(file) => file,
+            Opened::Copy(copy) => &copy.file,
+        };
+        let mut done = 0;
+        while done < bytes.len() {
+            match file.read_at(&mut bytes[done..], self.at + at + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(done);
+        Ok(bytes)
+    }
+}
 
 struct Part {
     copy: Arc<Copy>,

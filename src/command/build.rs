@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{load, mask, print, reporter};
+use super::{load, mask, print, print_json, reporter};
 use crate::artifact::{self, Artifact, EntryKind, Head};
 use crate::cli::{BuildArgs, Global, Hosts};
 use crate::engine::{self, Cancel, Origin};
@@ -42,7 +42,10 @@ pub(super) async fn run(global: &Global, args: BuildArgs) -> Result<u8> {
         artifact::keep(&artifact, &head, file)?;
     }
     let file = args.output.as_deref();
-    print(&if global.json { summary_json(&artifact, file) } else { summary(&artifact, file) });
+    match global.json {
+        true => print_json(&summary_json(&artifact, file)),
+        false => print(&summary(&artifact, file)),
+    }
     Ok(0)
 }
 
@@ -64,10 +67,10 @@ fn links(artifact: &Artifact) -> usize {
     artifact.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::Link { .. })).count()
 }
 
-fn summary_json(artifact: &Artifact, file: Option<&Path>) -> String {
+fn summary_json(artifact: &Artifact, file: Option<&Path>) -> Value {
     let largest: Vec<_> =
         largest(artifact).into_iter().map(|(path, size)| json!({"path": path, "bytes": size})).collect();
-    let value = json!({
+    json!({
         "artifact": artifact.hash,
         "file": file.map(|file| file.to_string_lossy()),
         "app_dir": artifact.app_dir,
@@ -76,8 +79,7 @@ fn summary_json(artifact: &Artifact, file: Option<&Path>) -> String {
         "bytes": artifact.bytes(),
         "largest": largest,
         "warnings": artifact.warnings,
-    });
-    format!("{value}\n")
+    })
 }
 
 fn summary(artifact: &Artifact, file: Option<&Path>) -> String {

@@ -7,7 +7,7 @@ use chrono::Utc;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{load, look, mask, print, terminal};
+use super::{load, look, print, print_json, terminal};
 use crate::cli::{Global, Place};
 use crate::config::{Address, Config, From, Host};
 use crate::engine::{self, HostRun, Origin, Row, Seen, Status};
@@ -26,11 +26,17 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     let config = load(global, place.stage.as_deref(), &place.hosts)?;
     let plan = Plan::make(Verb::Deploy, &config, &Flags::default());
     let branch = Origin::find(&config.build.root).await.branch;
+    // Nobody listens: what keeps a build from being shipped is a deploy's business.
+    let asks = engine::asks(&config, &Events::channel().0).await.unwrap_or_default();
     let mut groups = vec![("here".to_owned(), engine::here(&config, branch.as_deref()))];
     groups.extend(
         join_all(config.hosts.iter().map(async |host| {
             let rows = match see(&config, host).await {
-                Ok(seen) => engine::survey(host, &config, &plan, &seen),
+                Ok(seen) => {
+                    let mut rows = engine::survey(host, &config, &plan, &seen);
+                    rows.extend(engine::misfits(&config, &asks, &seen.facts));
+                    rows
+                }
                 Err(error) => engine::unheard(host, &error),
             };
             (host.name.clone(), rows)
@@ -39,19 +45,18 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
     );
     let number = |status| groups.iter().flat_map(|(_, rows)| rows).filter(|row| row.status == status).count();
     let (refusals, warnings) = (number(Status::Refuses), number(Status::Warning));
-    let text = if global.json {
+    if global.json {
         let hosts: Vec<_> = groups[1..].iter().map(|(host, rows)| json!({"host": host, "rows": rows})).collect();
         let all = json!({"app": config.app, "stage": config.stage, "refused": refusals > 0, "here": groups[0].1, "hosts": hosts});
-        format!("{all}\n")
+        print_json(&all);
     } else {
         let verdict = match refusals {
             0 => "nothing that was seen would refuse a deploy".to_owned(),
             n => format!("a deploy would be refused: {}", count(n, "reason")),
         };
         let warned = if warnings > 0 { format!("; {}", count(warnings, "warning")) } else { String::new() };
-        format!("check {} ({})\n{}{verdict}{warned}\n", config.app, config.stage, table(&groups))
-    };
-    print(&mask(&config).apply(&text));
+        print(&format!("check {} ({})\n{}{verdict}{warned}\n", config.app, config.stage, table(&groups)));
+    }
     Ok(u8::from(refusals > 0))
 }
 

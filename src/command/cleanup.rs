@@ -1,6 +1,6 @@
 //! `shipit cleanup`: removes old releases, never what is live or in use.
 
-use super::{load, look, perform, print, terminal, unheard};
+use super::{load, look, perform, print, print_json, terminal, unheard};
 use crate::cli::{CleanupArgs, Global};
 use crate::engine::Request;
 use crate::error::Result;
@@ -17,10 +17,10 @@ pub(super) async fn run(global: &Global, args: CleanupArgs) -> Result<u8> {
             if let Err(error) = seen.facts {
                 let value = unheard(name, &error, &mut code);
                 if global.json {
-                    print(&format!("{value}\n"));
+                    print_json(&value);
                 }
             } else if global.json {
-                print(&format!("{}\n", serde_json::json!({"host": name, "would_remove": seen.removable})));
+                print_json(&serde_json::json!({"host": name, "would_remove": seen.removable}));
             } else {
                 print(&format!("{name}: would remove {}\n", count(seen.removable.len(), "release")));
                 for release in &seen.removable {

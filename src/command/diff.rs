@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{load, look, mask, print, reporter, unheard};
+use super::{load, look, mask, print, print_json, reporter, unheard};
 use crate::artifact::{Artifact, Difference, EntryKind, Source, Why, differ};
 use crate::cli::{DiffArgs, Global};
 use crate::config::{Config, Reuse};
@@ -32,6 +32,7 @@ struct Group {
 pub(super) async fn run(global: &Global, args: DiffArgs) -> Result<u8> {
     let config = load(global, args.place.stage.as_deref(), &args.place.hosts)?;
     let artifact = artifact(global, &config, args.build).await?;
+    let assets = artifact.assets(&config.assets);
     let origin = Origin::find(&config.build.root).await;
     let (mut groups, mut silent, mut code) = (Vec::<Group>::new(), Vec::new(), 0);
     for seen in look::reading(&config, Reading::Held).await {
@@ -47,7 +48,7 @@ pub(super) async fn run(global: &Global, args: DiffArgs) -> Result<u8> {
         let held = seen.held.unwrap_or_default();
         let vouched = live.is_none() || held.has_release();
         let reuse = config.release.reuse != Reuse::Off;
-        let difference = differ(&artifact, config.release.access.modes(), &held, reuse);
+        let difference = differ(&artifact, config.release.access.modes(), &held, reuse, &assets);
         let same = |group: &&mut Group| group.live == live && group.difference == difference;
         if let Some(group) = groups.iter_mut().find(same) {
             group.hosts.push(name);
@@ -58,11 +59,10 @@ pub(super) async fn run(global: &Global, args: DiffArgs) -> Result<u8> {
         groups.push(Group { hosts: vec![name], live, commits, difference, vouched });
     }
     let built = if args.build { None } else { newest(&artifact) };
-    let text = match global.json {
-        true => format!("{}\n", all_json(&config, &artifact, &origin, &groups, silent)),
-        false => all(&config, &artifact, &origin, built, &groups),
-    };
-    print(&mask(&config).apply(&text));
+    match global.json {
+        true => print_json(&all_json(&config, &artifact, &origin, &groups, silent)),
+        false => print(&all(&config, &artifact, &origin, built, &groups)),
+    }
     Ok(code)
 }
 
@@ -113,12 +113,12 @@ fn all(config: &Config, artifact: &Artifact, origin: &Origin, built: Option<Syst
         text.push_str("there are uncommitted changes\n");
     }
     for group in groups {
-        text.push_str(&one(group, artifact));
+        text.push_str(&one(group, artifact, config));
     }
     text
 }
 
-fn one(group: &Group, artifact: &Artifact) -> String {
+fn one(group: &Group, artifact: &Artifact, config: &Config) -> String {
     let Group { hosts, live, commits, difference, vouched } = group;
     let live = live.as_ref().map_or("nothing is live".to_owned(), |id| format!("{} is live", clean(id, 80)));
     let mut text = format!("{}: {live}\n", list(hosts));
@@ -143,6 +143,11 @@ fn one(group: &Group, artifact: &Artifact) -> String {
                 difference.removed.len()
             ));
         }
+    }
+    if difference.assets.0 > 0 {
+        let ((assets, size), keep) = (difference.assets, count(config.assets.keep, "release"));
+        let (assets, size) = (count(assets, "file"), bytes(size));
+        text.push_str(&format!("  assets: {assets} of earlier releases, {size}; each stays for {keep}\n"));
     }
     if difference.modes > 0 {
         text.push_str(&format!("  modes: {} with another one\n", count(difference.modes, "file")));
@@ -229,6 +234,8 @@ fn all_json(config: &Config, artifact: &Artifact, origin: &Origin, groups: &[Gro
             "copy_bytes": difference.copied.1,
             "keep": difference.kept.0,
             "keep_bytes": difference.kept.1,
+            "assets": difference.assets.0,
+            "assets_bytes": difference.assets.1,
             "modes": difference.modes,
             "remove": removed,
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{look, print, terminal, unheard};
+use super::{look, print, print_json, terminal, unheard};
 use crate::cli::Global;
 use crate::config::Config;
 use crate::engine::HostRun;
@@ -40,7 +40,7 @@ pub(super) async fn run(
         }
     }
     if global.json {
-        print(&format!("{}\n", json!({"app": config.app, "stage": config.stage, "hosts": listed})));
+        print_json(&json!({"app": config.app, "stage": config.stage, "hosts": listed}));
     }
     Ok(code)
 }

@@ -68,6 +68,7 @@ fn load(global: &Global, stage: Option<&str>, hosts: &Hosts) -> Result<Config> {
         }
         other => other,
     })?;
+    mask(&config).know();
     ssh_of_environment(&mut config, &env)?;
     if !hosts.only.is_empty() {
         let known: Vec<String> = config.hosts.iter().map(|host| host.name.clone()).collect();
@@ -127,8 +128,18 @@ pub fn reporter(global: &Global) -> Kind {
     }
 }
 
-/// Text for stdout. A reader that went away is no failure.
+/// Lines for stdout, fit for a terminal and without secrets: much of them is what hosts say of themselves. A reader that
+/// went away is no failure.
 fn print(text: &str) {
+    write_out(&report::told(text));
+}
+
+/// A value for programs, on a line of its own; its texts are as fit for people as lines are.
+fn print_json(value: &Value) {
+    write_out(&format!("{}\n", report::json::clean(&Mask::known(), value)));
+}
+
+fn write_out(text: &str) {
     // What a host says of itself must not command the runner.
     let text = if report::on_github() { &report::github::inert(text) } else { text };
     let mut out = std::io::stdout().lock();
@@ -233,7 +244,7 @@ async fn show_plan(
             "findings": findings,
             "unheard": silent,
         });
-        print(&format!("{plan}\n"));
+        print_json(&plan);
     } else {
         print(&plan.to_string());
         for (host, found) in &findings {

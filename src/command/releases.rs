@@ -3,7 +3,7 @@
 use chrono::Utc;
 use serde_json::json;
 
-use super::{load, look, print, unheard};
+use super::{load, look, print, print_json, unheard};
 use crate::cli::{Global, Place};
 use crate::error::Result;
 use crate::release::ReleaseId;
@@ -25,7 +25,7 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
         }
     }
     if global.json {
-        print(&format!("{}\n", json!({"app": config.app, "stage": config.stage, "hosts": listed})));
+        print_json(&json!({"app": config.app, "stage": config.stage, "hosts": listed}));
     }
     Ok(code)
 }
@@ -54,6 +54,7 @@ fn rows_json(facts: &Facts) -> Vec<serde_json::Value> {
                 "files": record.map(|record| record.files),
                 "bytes": record.map(|record| record.bytes),
                 "transfer": record.and_then(|record| record.transfer),
+                "deployment": record.and_then(|record| record.deployment.as_ref()),
                 "previous": record.map(|record| &record.previous),
             })
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::releases::columns;
-use super::{drift, load, look, print, unheard};
+use super::{drift, load, look, print, print_json, unheard};
 use crate::cli::{Global, Place};
 use crate::config::Config;
 use crate::engine::Reading;
@@ -27,7 +27,7 @@ pub(super) async fn run(global: &Global, place: Place) -> Result<u8> {
         }
     }
     if global.json {
-        print(&format!("{}\n", json!({"app": config.app, "stage": config.stage, "hosts": hosts})));
+        print_json(&json!({"app": config.app, "stage": config.stage, "hosts": hosts}));
     }
     Ok(code)
 }

@@ -2,6 +2,7 @@
 
 use super::reader::Section;
 use super::schema::{Address, Config, Preset, Service};
+use super::tree::{Node, Value};
 use crate::secret::SHORTEST;
 use crate::text::{clean, list, nearest};
 
@@ -11,6 +12,8 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
     check_path(root, config);
     check_health(root, config);
     check_env(root, config);
+    super::assets::check(root, config);
+    check_secrets(root, config);
 }
 
 fn check_app(root: &Section<'_>, config: &Config) {
@@ -98,5 +101,34 @@ fn check_env(root: &Section<'_>, config: &Config) {
             let what = "holds a value that `secrets` names, and would be kept in each release's record";
             env.wrong(name, what, "put it into a shared file on the host and name that as env_file");
         }
+    }
+}
+
+/// A secret may go to a build and into a health check. Anywhere else of the same stage it would stand in the names of
+/// processes and files, on command lines or in records, for all who have a login there.
+fn check_secrets(root: &Section<'_>, config: &Config) {
+    let is_secret = |text: &str| {
+        let held = config.secret_values.iter().filter(|held| held.chars().count() >= SHORTEST);
+        root.reader.quietly(text).is_some_and(|text| held.into_iter().any(|held| text.contains(held.as_str())))
+    };
+    let service = root.section("service");
+    // The last of these are a shell's own: nothing is put into them here.
+    let apart = ["env", "start", "revert", "status", "stop"];
+    let kinds = service.names().into_iter().map(|kind| service.section(kind));
+    for section in [root.section("ssh"), root.section("shared")].into_iter().chain(kinds) {
+        for name in section.names().into_iter().filter(|name| !apart.contains(name)) {
+            if section.get(name).is_some_and(|node| holds(node, &is_secret)) {
+                let what = "holds a value that `secrets` names, and would show it to every account: on command lines, in records";
+                section.wrong(name, what, "use env_file of the service, or health.headers");
+            }
+        }
+    }
+}
+
+fn holds(node: &Node, is_secret: &dyn Fn(&str) -> bool) -> bool {
+    match &node.value {
+        Value::Text(text) => is_secret(text),
+        Value::List(items) => items.iter().any(|item| holds(item, is_secret)),
+        _ => false,
     }
 }

@@ -63,6 +63,8 @@ pub(super) const KEYS: &[&str] = &[
     "release.access.group",
     "release.reuse",
     "release.mutable",
+    "assets.keep",
+    "assets.paths",
     "rollout.parallel",
     "rollout.batch",
     "rollout.pause",

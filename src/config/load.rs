@@ -188,6 +188,7 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         shared: sections::shared(&root.section("shared")),
         health: sections::health(&root.section("health")),
         release: sections::release(&root.section("release"), &service),
+        assets: super::assets::read(&root.section("assets")),
         rollout: sections::rollout(&root.section("rollout")),
         hooks: super::hooks::read(&root.section("hooks")),
         ssh: sections::ssh(&root.section("ssh"), &folder),

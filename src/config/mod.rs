@@ -1,9 +1,13 @@
 //! `deploy.toml`: what the user wants.
 
+mod assets;
 mod check;
 mod command;
 mod exposed;
 mod hooks;
+#[cfg(test)]
+mod hostile;
+mod kept;
 mod keys;
 mod load;
 mod pm2;

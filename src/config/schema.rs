@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::assets::Assets;
+
 /// Everything that a run on one stage needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -41,6 +43,8 @@ pub struct Config {
     pub health: Health,
     /// `[release]`
     pub release: Release,
+    /// `[assets]`
+    pub assets: Assets,
     /// `[rollout]`
     pub rollout: Rollout,
     /// `[hooks]`
@@ -204,6 +208,17 @@ impl Service {
             Service::Pm2(pm2) => pm2.env_file.as_deref(),
             Service::Command(command) => command.env_file.as_deref(),
         }
+    }
+
+    /// The longest time that its settings name.
+    pub fn longest(&self) -> Duration {
+        Duration::from_millis(match self {
+            Service::None => 0,
+            Service::Pm2(pm2) => pm2.kill_timeout_ms.max(pm2.listen_timeout_ms),
+            Service::Command(command) => {
+                command.start_timeout_ms.max(command.revert_timeout_ms).max(command.status_timeout_ms)
+            }
+        })
     }
 }
 

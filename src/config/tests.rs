@@ -167,6 +167,8 @@ fn bad_values_are_refused_where_they_stand() {
     refused("build", "include = [{ from = 'a', to = '../b' }]", "`..`");
     refused("build", "exclude = ['a[']", "is no glob");
     refused("shared", "dirs = ['../up']", "`..`");
+    refused("assets", "paths = ['../up']", "`..`");
+    refused("assets", "keep = -1", "from 0 to 100");
     refused("shared", "dirs = ['/srv/blog/shared/up']", "not one on the host");
     refused("shared", "dirs = ['a', 'a/b']", "shared already");
     refused("shared", "files = '.env'", "write [\".env\"]");

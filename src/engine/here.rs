@@ -6,13 +6,14 @@ use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::AsyncRead;
 use tokio::process::{Child, Command};
 
 use crate::config::Build;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
 use crate::text::clean;
+use crate::transport::each_line;
 
 /// How long the command's output may stay open once it has ended: what it left behind (a compiler's server, say) may
 /// hold it for ever.
@@ -63,10 +64,11 @@ pub(super) async fn line(
 
 async fn lines(from: Option<impl AsyncRead + Unpin>, tell: &dyn Fn(String)) {
     let Some(from) = from else { return };
-    let mut lines = BufReader::new(from).split(b'\n');
-    while let Ok(Some(line)) = lines.next_segment().await {
-        tell(clean(&String::from_utf8_lossy(&line), 2000));
-    }
+    each_line(from, usize::MAX, |line| {
+        tell(clean(&line, 2000));
+        std::future::ready(true)
+    })
+    .await;
 }
 
 /// What ends a line when this process no longer can.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, timeout_at};
 
+use super::carry::carry;
 use super::held::Telling;
 use super::scripts::{Beginning, Home};
 use super::session::{Opening, Session, forward};
@@ -15,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
 use crate::release::{ReleaseId, State};
 use crate::remote::{Facts, Reply, Script};
+use crate::secret::Mask;
 use crate::service;
 use crate::transport::Transport;
 
@@ -25,6 +27,8 @@ fn begin_limit(config: &Config) -> Duration {
 
 /// How long a host may take to answer whether its session goes on.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How much of a payload may wait to be carried, in bytes.
+const PIPE: usize = 128 * 1024;
 /// How many lines of what a hook prints are kept, to explain its failure.
 const LAST_LINES: usize = 40;
 
@@ -209,7 +213,13 @@ impl HostRun {
                 let mut stdin = stdin;
                 match (payload, &mut stdin) {
                     (Some(payload), Some(to)) => {
-                        let sent = payload.send(to).await;
+                        let (mut near, far) = tokio::io::duplex(PIPE);
+                        let sending = async {
+                            let sent = payload.send(&mut near).await;
+                            drop(near);
+                            sent
+                        };
+                        let (sent, ()) = tokio::join!(sending, carry(far, to, self.session.as_ref()));
                         stdin = None;
                         drop(stdin);
                         sent
@@ -234,6 +244,7 @@ impl HostRun {
                             forward(&self.events, step, Reply::Log(line));
                         }
                         note @ Reply::Note(_) => forward(&self.events, step, note),
+                        Reply::Pong(_) => {}
                         other => said.replies.extend(said.telling.take(other)),
                     }
                 }
@@ -316,7 +327,8 @@ impl HostRun {
 
     /// Writes down what became of a release. A failure here is not worth failing for.
     pub async fn mark(&self, id: &ReleaseId, state: State, why: &str) {
-        let script = self.home.mark(id, state, why);
+        // What the host wrote itself may hold what its tools printed.
+        let script = self.home.mark(id, state, &Mask::known().apply(why));
         let _ = self.side(&script, "end", Duration::from_secs(20), None).await;
     }
 

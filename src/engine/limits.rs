@@ -63,6 +63,7 @@ mod tests {
             health: config.health.clone(),
             shared: config.shared.clone(),
             mutable: vec![],
+            assets: Default::default(),
             settings: String::new(),
         }
     }

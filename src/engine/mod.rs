@@ -1,6 +1,7 @@
 //! Doing what a plan says, on many hosts, and taking it back.
 
 mod cancel; // signals
+mod carry; // a payload at its link's pace
 mod commits; // what git knows of the way from a live release
 mod held; // what a host says it has
 mod here; // the build, git, who we are
@@ -40,7 +41,8 @@ pub use outcome::{Ending, Outcome};
 pub use reach::forwards;
 pub use run::{Request, run};
 pub use scripts::{Home, Reading};
-pub use survey::{Row, Seen, Status, here, survey, unheard};
+pub use suits::Asks;
+pub use survey::{Row, Seen, Status, here, misfits, survey, unheard};
 pub use target::{Wanted, choose};
 
 /// Builds and packages, told as the two steps of a deploy.
@@ -53,6 +55,12 @@ pub async fn build_and_package(config: &Config, events: &Events) -> Result<Arc<A
 pub async fn package(config: &Config, events: &Events) -> Result<Arc<Artifact>> {
     let plan = Plan::make(Verb::Deploy, config, &Flags { skip_build: true, ..Flags::default() });
     run::build_and_package(config, &plan, None, events).await
+}
+
+/// What the build that is here asks of a machine; none where there is none that could be shipped.
+pub async fn asks(config: &Config, events: &Events) -> Option<Asks> {
+    let artifact = package(config, events).await.ok()?;
+    Asks::of(artifact, crate::artifact::pinned(&config.build.root)).await.ok()
 }
 
 /// What would stop a run on a host, as far as its facts alone tell.

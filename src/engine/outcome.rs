@@ -51,11 +51,8 @@ pub(super) fn judge(
     hosts: Vec<Ending>,
     error: Option<Error>,
 ) -> Outcome {
-    let names = |state: HostState| -> Vec<&str> {
-        hosts.iter().filter(|host| host.state == state).map(|host| host.host.as_str()).collect()
-    };
-    let (released, reverted, unknown) =
-        (names(HostState::Released), names(HostState::Reverted), names(HostState::Unknown));
+    let of = |state: HostState| names(&hosts, |host| host.state == state);
+    let (released, reverted, unknown) = (of(HostState::Released), of(HostState::Reverted), of(HostState::Unknown));
     let mixed = !released.is_empty() && released.len() < hosts.len();
     let cancelled = matches!(error, Some(Error::Cancelled));
     let code = match &error {
@@ -72,16 +69,10 @@ pub(super) fn judge(
     previous.sort();
     previous.dedup();
     let previous = if previous.len() == 1 { previous.remove(0) } else { None };
-    let live =
-        previous.clone().map_or_else(|| "what was live before".to_owned(), |id| format!("{id}, what was live before,"));
     let nothing_before = !hosts.is_empty() && hosts.iter().all(|host| host.heard && host.previous.is_none());
     let new = release.clone().unwrap_or_default();
     let state = match code {
-        5 if mixed => format!(
-            "mixed: {new} is live on {}, not on {}",
-            list(&released),
-            list(&hosts.iter().filter(|h| h.state != HostState::Released).map(|h| h.host.as_str()).collect::<Vec<_>>())
-        ),
+        5 if mixed => tell_mixed(&new, &hosts),
         5 => format!("not known on {}: a human must look", list(&unknown)),
         6 => format!("{new} is live on {} in {path}/current; what came after it failed", list(&released)),
         0 => match verb {
@@ -94,11 +85,7 @@ pub(super) fn judge(
             Verb::Recover => "nothing is left unfinished".into(),
         },
         _ if !reverted.is_empty() && nothing_before => "nothing is live, as before".into(),
-        _ if !reverted.is_empty() => {
-            let proved = hosts.iter().filter(|host| host.state == HostState::Reverted).all(|host| host.doubt.is_none());
-            let proof = if proved { " and proved" } else { ", which can't be proved here," };
-            format!("{live} is live again{proof} on {}", list(&reverted))
-        }
+        _ if !reverted.is_empty() => tell_reverted(&hosts),
         _ if nothing_before => "nothing is live, as before; nothing was switched".into(),
         _ => "production was not touched".into(),
     };
@@ -115,19 +102,73 @@ pub(super) fn judge(
     Outcome { code, state, hint, release, previous, error, hosts }
 }
 
-/// The commands that bring hosts together again: forward or back.
-fn mend(stage: &str, new: &str, hosts: &[Ending]) -> String {
-    let command = |id: &str, state: &dyn Fn(HostState) -> bool| {
-        let hosts: String =
-            hosts.iter().filter(|host| state(host.state)).map(|host| format!(" --host {}", host.host)).collect();
-        format!("shipit rollback {stage} {id}{hosts}")
-    };
-    let forward = command(new, &|state| state != HostState::Released);
-    let old = hosts.iter().find(|host| host.state == HostState::Released).and_then(|host| host.previous.clone());
-    match old {
-        Some(old) => format!("forward: {forward}\nor back: {}", command(&old, &|state| state == HostState::Released)),
-        None => format!("forward: {forward}"),
+/// The names of the hosts that `which` says.
+fn names(hosts: &[Ending], which: impl Fn(&Ending) -> bool) -> Vec<&str> {
+    hosts.iter().filter(|host| which(host)).map(|host| host.host.as_str()).collect()
+}
+
+/// Who has the new release, who has not, and of whom that can't be said.
+fn tell_mixed(new: &str, hosts: &[Ending]) -> String {
+    let with = names(hosts, |host| host.state == HostState::Released);
+    let without = names(hosts, |host| matches!(host.state, HostState::Reverted | HostState::Untouched));
+    let unknown = names(hosts, |host| host.state == HostState::Unknown);
+    let mut text = format!("mixed: {new} is live on {}", list(&with));
+    for (words, hosts) in [("not on", without), ("not known on", unknown)] {
+        if !hosts.is_empty() {
+            text += &format!(", {words} {}", list(&hosts));
+        }
     }
+    text
+}
+
+/// What hosts that were switched have again. One that is new to the others had nothing.
+fn tell_reverted(hosts: &[Ending]) -> String {
+    let reverted: Vec<&Ending> = hosts.iter().filter(|host| host.state == HostState::Reverted).collect();
+    let mut before: Vec<&String> = reverted.iter().filter_map(|host| host.previous.as_ref()).collect();
+    before.dedup();
+    let live = match before[..] {
+        [one] => format!("{one}, what was live before,"),
+        _ => "what was live before".to_owned(),
+    };
+    let proved = reverted.iter().all(|host| host.doubt.is_none());
+    let proof = if proved { " and proved" } else { ", which can't be proved here," };
+    let again = names(hosts, |host| host.state == HostState::Reverted && host.previous.is_some());
+    let none = names(hosts, |host| host.state == HostState::Reverted && host.previous.is_none());
+    let mut parts = Vec::new();
+    if !again.is_empty() {
+        parts.push(format!("{live} is live again{proof} on {}", list(&again)));
+    }
+    if !none.is_empty() {
+        parts.push(format!("nothing is live on {}, as before", list(&none)));
+    }
+    parts.join("; ")
+}
+
+/// The commands that bring hosts together again: forward or back. A host that was not heard is asked first; one that had
+/// nothing before has no way back.
+fn mend(stage: &str, new: &str, hosts: &[Ending]) -> String {
+    let on = |names: &[&str]| -> String { names.iter().map(|name| format!(" --host {name}")).collect() };
+    let mut lines = Vec::new();
+    let unknown = names(hosts, |host| host.state == HostState::Unknown);
+    if !unknown.is_empty() {
+        lines.push(format!("first: shipit recover {stage}{}", on(&unknown)));
+    }
+    let without = names(hosts, |host| host.state != HostState::Released);
+    lines.push(format!("forward: shipit rollback {stage} {new}{}", on(&without)));
+    let released = || hosts.iter().filter(|host| host.state == HostState::Released);
+    let mut before: Vec<&String> = released().filter_map(|host| host.previous.as_ref()).collect();
+    before.sort();
+    before.dedup();
+    for (n, old) in before.into_iter().enumerate() {
+        let had = names(hosts, |host| host.state == HostState::Released && host.previous.as_ref() == Some(old));
+        let title = if n == 0 { "or back" } else { "and" };
+        lines.push(format!("{title}: shipit rollback {stage} {old}{}", on(&had)));
+    }
+    let none = names(hosts, |host| host.state == HostState::Released && host.previous.is_none());
+    if !none.is_empty() {
+        lines.push(format!("{} had nothing before: there is no way back", list(&none)));
+    }
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -169,6 +210,51 @@ mod tests {
         assert_eq!(code(&[Untouched], Some(Error::Cancelled)), 130);
         assert_eq!(code(&[Reverted], Some(Error::Cancelled)), 130);
         assert_eq!(code(&[Unknown], Some(Error::Cancelled)), 5);
+    }
+
+    /// One that was new to the others.
+    fn new(name: &str, state: HostState) -> Ending {
+        Ending { previous: None, ..host(name, state) }
+    }
+
+    fn outcome(hosts: Vec<Ending>) -> Outcome {
+        judge(Verb::Deploy, "production", "/srv/blog", Some("NEW".into()), hosts, failed())
+    }
+
+    #[test]
+    fn where_nothing_was_nothing_is_said_to_be_live_again() {
+        use HostState::*;
+        let told = outcome(vec![host("a", Reverted), host("b", Reverted), new("c", Reverted), host("d", Untouched)]);
+        let state = "OLD, what was live before, is live again and proved on a and b; nothing is live on c, as before";
+        assert_eq!((told.code, &*told.state), (4, state));
+        let mut other = host("b", Reverted);
+        other.previous = Some("OTHER".into());
+        let told = outcome(vec![host("a", Reverted), other]);
+        assert_eq!(told.state, "what was live before is live again and proved on a and b");
+        assert_eq!(outcome(vec![new("a", Reverted)]).state, "nothing is live, as before");
+    }
+
+    #[test]
+    fn a_host_that_was_not_heard_is_not_said_to_lack_the_release() {
+        use HostState::*;
+        let told = outcome(vec![host("a", Released), host("b", Reverted), host("c", Unknown)]);
+        assert_eq!(told.state, "mixed: NEW is live on a, not on b, not known on c");
+        assert!(told.hint.starts_with("first: shipit recover production --host c\nforward: "), "{}", told.hint);
+        assert_eq!(
+            outcome(vec![host("a", Released), host("b", Unknown)]).state,
+            "mixed: NEW is live on a, not known on b"
+        );
+    }
+
+    #[test]
+    fn each_host_goes_back_to_what_it_had() {
+        use HostState::*;
+        let mut other = host("c", Released);
+        other.previous = Some("OTHER".into());
+        let told = outcome(vec![host("a", Released), host("b", Reverted), other, new("d", Released)]);
+        let hint = "forward: shipit rollback production NEW --host b\nor back: shipit rollback production OLD --host a\n\
+                    and: shipit rollback production OTHER --host c\nd had nothing before: there is no way back";
+        assert_eq!(told.hint, hint);
     }
 
     #[test]

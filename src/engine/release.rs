@@ -7,11 +7,12 @@ use chrono::Utc;
 use super::parcel::Parcel;
 use super::run::{Run, random};
 use crate::artifact::{Mutable, mutable_globs, sha256};
-use crate::config::{Config, Health, Preset, Service, Shared};
+use crate::config::{Assets, Config, Health, Preset, Service, Shared};
 use crate::error::Result;
 use crate::event::EventKind;
 use crate::release::{ReleaseId, State};
 use crate::remote::Record;
+use crate::secret::Mask;
 use crate::service;
 
 /// The release that a run makes live, and how it is run.
@@ -23,6 +24,8 @@ pub(super) struct Release {
     pub(super) shared: Shared,
     /// What it writes in its own tree: globs from its root.
     pub(super) mutable: Vec<String>,
+    /// The folders whose files outlive it, from its root.
+    pub(super) assets: Assets,
     pub(super) settings: String,
 }
 
@@ -64,9 +67,11 @@ pub(super) fn record(run: &Run) -> Record {
         app_dir: artifact.app_dir.clone(),
         shared: config.shared.clone(),
         service,
-        health: config.health.clone(),
+        health: config.health.without(&Mask::new(config.secret_values.iter().cloned())),
         config: Some(shape(config)),
         mutable: [artifact.mutable.clone(), mutable_globs(&artifact.app_dir, &config.release.mutable)].concat(),
+        assets: artifact.assets(&config.assets),
+        deployment: artifact.deployment.clone(),
         node: None,
         bound: run.asks.as_ref().and_then(|asks| asks.natives.bound().map(str::to_owned)),
         transfer: None,
@@ -98,7 +103,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
     )));
     let service = record.service;
     let settings = service::settings(&service, &config.health, &artifact.app_dir, false);
-    let mutable = record.mutable;
+    let (mutable, assets) = (record.mutable, record.assets);
     let commit = run.origin.commit.clone();
     decide(
         run,
@@ -109,6 +114,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
             health: run.request.config.health.clone(),
             shared: run.request.config.shared.clone(),
             mutable,
+            assets,
             settings,
         },
         commit,
@@ -118,16 +124,19 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
 
 /// Makes an earlier release this run's, with the service and health settings of its own time.
 pub(super) fn earlier_release(run: &mut Run, record: Record) {
-    let settings = service::settings(&record.service, &record.health, &record.app_dir, true);
+    // What held a secret was not kept.
+    let health = record.health.filled(&run.request.config.health);
+    let settings = service::settings(&record.service, &health, &record.app_dir, true);
     decide(
         run,
         Release {
             id: record.id,
             app_dir: record.app_dir,
             service: record.service,
-            health: record.health,
+            health,
             shared: record.shared,
             mutable: record.mutable,
+            assets: record.assets,
             settings,
         },
         record.commit,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::limits::Limits;
 use super::release::Release;
-use crate::artifact::{Codec, place};
-use crate::config::{Access, Config, Reuse, Shared};
+use crate::artifact::{Codec, escape, place};
+use crate::config::{Access, Assets, Config, Reuse, Shared};
 use crate::error::Result;
 use crate::event::Transfer;
 use crate::release::{ReleaseId, State};
@@ -80,7 +80,11 @@ impl Home {
             Access::Group(group) => group.as_str(),
             Access::Private | Access::Public => "",
         };
-        self.joined("receive", &[remote::REUSE, remote::RECEIVE])
+        let parts = match intake.assets.is_none() {
+            true => vec![remote::REUSE, remote::RECEIVE],
+            false => vec![remote::REUSE, remote::ASSETS, remote::RECEIVE],
+        };
+        self.joined("receive", &parts)
             .var("NEW", intake.id.as_str())
             .var("CODEC", intake.codec.word())
             .var("MANIFEST_SHA", intake.manifest_sha)
@@ -92,6 +96,9 @@ impl Home {
             .var("EARLIER", intake.earlier.to_string())
             .var("SERVICE", flag(intake.runs))
             .var("GROUP_NAME", group)
+            .var("ASSETS", folders(intake.assets))
+            .var("ASSETS_KEEP", intake.assets.keep.to_string())
+            .var("ASSETS_LINK", flag(intake.links))
             .var("SHARED_DIRS", links(intake.app_dir, &intake.shared.dirs))
             .var("SHARED_FILES", links(intake.app_dir, &intake.shared.files))
     }
@@ -101,8 +108,15 @@ impl Home {
         let release = target.release;
         let shared = release.shared.dirs.iter().chain(&release.shared.files);
         let links: Vec<String> = shared.filter_map(|path| text(&place(&release.app_dir, path)?)).collect();
-        self.joined("check", &[remote::CHECK])
+        let parts = match release.assets.is_none() {
+            true => vec![remote::CHECK],
+            false => vec![remote::REUSE, remote::ASSETS, remote::CHECK],
+        };
+        self.joined("check", &parts)
             .var("NEW", release.id.as_str())
+            .var("ASSETS", folders(&release.assets))
+            .var("ASSETS_KEEP", release.assets.keep.to_string())
+            .var("ASSETS_LINK", flag(target.links))
             .var("SETTINGS", &release.settings)
             .var("LIMITS", target.limits.line())
             .var("WITHDRAW", target.withdraw)
@@ -273,6 +287,10 @@ pub(super) struct Intake<'a> {
     pub access: &'a Access,
     /// What outlives it.
     pub shared: &'a Shared,
+    /// What of earlier ones it keeps.
+    pub assets: &'a Assets,
+    /// Whether that may be linked.
+    pub links: bool,
 }
 
 /// What `check` is told about a rollback's target.
@@ -285,6 +303,8 @@ pub(super) struct Target<'a> {
     pub(super) withdraw: &'a str,
     /// Why deploys are to be held after it; empty: they are not.
     pub(super) hold: &'a str,
+    /// Whether what it keeps of others may be linked.
+    pub(super) links: bool,
 }
 
 /// Yes or no, as a shell asks for it.
@@ -300,6 +320,12 @@ fn ticks(limit: Duration) -> String {
 /// A shared path below shared/: the same with and without the leading slash that places its link.
 fn shared_path(path: &str) -> String {
     path.trim_matches('/').to_owned()
+}
+
+/// One folder a line, as manifests write it; one that they have to escape holds nothing that a host's tools can take.
+fn folders(assets: &Assets) -> String {
+    let plain = |path: &&String| escape(path.as_bytes()) == path.as_bytes();
+    assets.paths.iter().filter(plain).cloned().collect::<Vec<_>>().join("\n")
 }
 
 /// Lines `LINK<TAB>TEXT<TAB>PATH`: relative links, so that the home can be moved or mounted elsewhere.
@@ -356,6 +382,7 @@ mod tests {
                 health: config.health.clone(),
                 shared: config.shared.clone(),
                 mutable: vec![],
+                assets: Default::default(),
                 settings: "{}".into(),
             };
             let intake = Intake {
@@ -372,6 +399,8 @@ mod tests {
                 app_dir: "",
                 access: &Access::Private,
                 shared: &config.shared,
+                assets: &Assets { keep: 3, paths: vec!["it's".into(), "a b".into()] },
+                links: true,
             };
             let scripts = [
                 common(),
@@ -385,6 +414,7 @@ mod tests {
                     withdraw: "a
 b",
                     hold: "it's",
+                    links: false,
                 }),
                 home.hold(Some("it's")),
                 home.mark(&id, State::Failed, "it's $(x)"),

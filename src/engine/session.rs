@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -29,11 +30,20 @@ pub enum Opening {
     Stuck(String),
 }
 
+/// Where words go in.
+struct Mouth {
+    stdin: Mutex<Option<Stdin>>,
+    /// How many pings were sent.
+    pings: AtomicU64,
+}
+
 /// An open session.
 pub struct Session {
-    stdin: Arc<Mutex<Option<Stdin>>>,
+    mouth: Arc<Mouth>,
     answers: mpsc::UnboundedReceiver<Reply>,
     pongs: watch::Receiver<(Instant, String)>,
+    /// How many pings were answered.
+    answered: watch::Receiver<u64>,
     over: watch::Receiver<bool>,
     pinger: JoinHandle<()>,
     silence: Duration,
@@ -76,13 +86,14 @@ impl Session {
                 Some(other) => forward(&events, "connect", other),
             }
         }
-        let stdin = Arc::new(Mutex::new(running.stdin.take()));
+        let mouth = Arc::new(Mouth { stdin: Mutex::new(running.stdin.take()), pings: AtomicU64::new(0) });
         let (to, answers) = mpsc::unbounded_channel();
         // Its facts were a sign of life.
         let (ponged, pongs) = watch::channel((Instant::now(), "idle".to_owned()));
+        let (counted, answered) = watch::channel(0);
         let (ended, over) = watch::channel(false);
         let every = (silence / 5).clamp(Duration::from_millis(400), Duration::from_secs(3));
-        let pinger = tokio::spawn(ping(Arc::clone(&stdin), every));
+        let pinger = tokio::spawn(ping(Arc::clone(&mouth), every));
         let heard = telling.clone();
         tokio::spawn(async move {
             // The whole value: with it goes the channel.
@@ -91,7 +102,10 @@ impl Session {
                 match heard.take(reply) {
                     Some(Reply::Pong(state)) => {
                         ponged.send_replace((Instant::now(), state));
+                        counted.send_modify(|count| *count += 1);
                     }
+                    // A session runs no line of the user's.
+                    Some(Reply::Out(_)) | None => {}
                     Some(reply) => {
                         if reply == Reply::Ready {
                             ponged.send_replace((Instant::now(), "held".to_owned()));
@@ -99,16 +113,16 @@ impl Session {
                         // The session value may be gone; what the host says is still read to its end.
                         let _ = to.send(reply);
                     }
-                    None => {}
                 }
             }
             ended.send_replace(true);
         });
         Ok(Opening::Idle(
             Session {
-                stdin,
+                mouth,
                 answers,
                 pongs,
+                answered,
                 over,
                 pinger,
                 silence,
@@ -127,7 +141,7 @@ impl Session {
             // What came before it was not waited for.
             Some(at) => drop(self.ahead.drain(..=at)),
             None => {
-                write(&self.stdin, word).await;
+                self.mouth.say(word).await;
             }
         }
     }
@@ -136,7 +150,7 @@ impl Session {
     /// without waiting for us.
     pub async fn words_ahead(&mut self, words: &[&'static str]) {
         if self.ahead != words {
-            write(&self.stdin, &words.join("\n")).await;
+            self.mouth.say(&words.join("\n")).await;
             self.ahead = words.to_vec();
         }
     }
@@ -145,8 +159,7 @@ impl Session {
     pub async fn answer(&mut self, limit: Duration, events: &Events, step: &'static str) -> Option<Reply> {
         let until = Instant::now() + limit;
         loop {
-            // Silence counts from the last sign of life; a host that answers nothing for this long is not heard.
-            let quiet = self.heard() + self.silence + Duration::from_secs(5);
+            let quiet = Session::quiet(self.pongs.clone(), self.silence);
             tokio::select! {
                 reply = self.answers.recv() => match reply? {
                     Reply::Log(line) => {
@@ -160,12 +173,7 @@ impl Session {
                     reply => return Some(reply),
                 },
                 () = tokio::time::sleep_until(until) => return None,
-                () = tokio::time::sleep_until(quiet) => {
-                    // A pong may have come in meanwhile.
-                    if self.heard() + self.silence + Duration::from_secs(5) <= Instant::now() {
-                        return None;
-                    }
-                }
+                () = quiet => return None,
             }
         }
     }
@@ -176,7 +184,19 @@ impl Session {
         tokio::select! {
             held = self.telling.whole() => held,
             () = self.over() => None,
+            () = Session::quiet(self.pongs.clone(), self.silence) => None,
             () = tokio::time::sleep(limit) => None,
+        }
+    }
+
+    /// Waits until the host has given no sign of life for longer than it may: silence counts from the last one.
+    async fn quiet(pongs: watch::Receiver<(Instant, String)>, silence: Duration) {
+        loop {
+            let until = pongs.borrow().0 + silence + Duration::from_secs(5);
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
         }
     }
 
@@ -194,7 +214,7 @@ impl Session {
     /// the session is over.
     pub async fn state_within(&self, limit: Duration) -> Option<String> {
         let asked = Instant::now();
-        write(&self.stdin, "ping").await;
+        self.mouth.ping().await;
         let mut pongs = self.pongs.clone();
         let answered = async { pongs.wait_for(|(at, _)| *at >= asked).await.ok().map(|pong| pong.1.clone()) };
         tokio::select! {
@@ -211,14 +231,37 @@ impl Session {
         if at.elapsed() <= age { Some(state) } else { self.state_within(limit).await }
     }
 
-    /// When the host was last heard.
-    fn heard(&self) -> Instant {
-        self.pongs.borrow().0
+    /// Asks for a sign of life now; what it returns waits for the answer to just this one, and tells how long that took.
+    /// None: the session is over.
+    pub async fn ask(&self) -> impl Future<Output = Option<Duration>> + use<> {
+        let (asked, number) = (Instant::now(), self.mouth.ping().await);
+        let (mut answered, mut over) = (self.answered.clone(), self.over.clone());
+        async move {
+            let number = number?;
+            tokio::select! {
+                heard = answered.wait_for(|count| *count >= number) => heard.ok().map(|_| asked.elapsed()),
+                _ = over.wait_for(|over| *over) => None,
+            }
+        }
+    }
+
+    /// How long the host waits for a word.
+    pub fn silence(&self) -> Duration {
+        self.silence
     }
 
     /// Whether the channel has ended.
     pub fn is_over(&self) -> bool {
         *self.over.borrow()
+    }
+
+    /// Waits until nobody holds this host for us any more: the channel ends, or the host is silent for so long that it
+    /// has given us up as well.
+    pub async fn lost(&self) {
+        tokio::select! {
+            () = self.over() => {}
+            () = Session::quiet(self.pongs.clone(), self.silence) => {}
+        }
     }
 
     /// Waits until the channel ends.
@@ -230,7 +273,7 @@ impl Session {
     /// End of input: the host puts back what was live and frees the lock. Its answers can still be read.
     pub async fn let_go(&mut self) {
         self.pinger.abort();
-        *self.stdin.lock().await = None;
+        *self.mouth.stdin.lock().await = None;
     }
 }
 
@@ -241,19 +284,33 @@ impl Drop for Session {
 }
 
 /// Pings in a task of its own: builds, pauses and other hosts' work must not look like silence.
-async fn ping(stdin: Arc<Mutex<Option<Stdin>>>, every: Duration) {
+async fn ping(mouth: Arc<Mouth>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
-        if !write(&stdin, "ping").await {
+        if mouth.ping().await.is_none() {
             return;
         }
     }
 }
 
-async fn write(stdin: &Mutex<Option<Stdin>>, word: &str) -> bool {
-    match stdin.lock().await.as_mut() {
-        Some(stdin) => stdin.write_all(format!("{word}\n").as_bytes()).await.is_ok() && stdin.flush().await.is_ok(),
-        None => false,
+impl Mouth {
+    /// Whether it could be said.
+    async fn say(&self, word: &str) -> bool {
+        Self::write(&mut *self.stdin.lock().await, word).await
+    }
+
+    /// The number of the ping that was sent: the host answers them in order.
+    async fn ping(&self) -> Option<u64> {
+        let mut stdin = self.stdin.lock().await;
+        let sent = Self::write(&mut stdin, "ping").await;
+        sent.then(|| self.pings.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    async fn write(stdin: &mut Option<Stdin>, word: &str) -> bool {
+        match stdin {
+            Some(stdin) => stdin.write_all(format!("{word}\n").as_bytes()).await.is_ok() && stdin.flush().await.is_ok(),
+            None => false,
+        }
     }
 }
 

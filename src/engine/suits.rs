@@ -1,26 +1,49 @@
 //! Whether a release can run on the machine and the node of a host. Pure: from what was read of the artifact, or stands
 //! in a record, and the host's facts.
 
-use crate::artifact::{Engine, Machine, Natives, major, satisfies};
-use crate::error::Finding;
+use std::sync::Arc;
+
+use crate::artifact::{Artifact, Engine, Machine, Natives, engines, major, satisfies, sharp};
+use crate::error::{Finding, Result};
 use crate::remote::{Facts, Record};
 
 /// What an artifact asks of a machine.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asks {
+pub struct Asks {
     /// Its compiled files.
     pub(super) natives: Natives,
+    /// What of it needs sharp, where that is not there in a form that a host could run.
+    pub(super) sharp: Option<String>,
     /// The versions of node that it asks for.
     pub(super) engines: Vec<Engine>,
     /// The major version that the project pins, and in which file.
     pub(super) pinned: Option<(&'static str, u32)>,
 }
 
+impl Asks {
+    /// Reads it from the artifact's files; `pinned` is the version that the project names.
+    pub(super) async fn of(artifact: Arc<Artifact>, pinned: Option<(&'static str, u32)>) -> Result<Asks> {
+        let read = move || {
+            let (natives, sharp) = (Natives::find(&artifact)?, sharp(&artifact));
+            Ok(Asks { natives, sharp, engines: engines(&artifact), pinned })
+        };
+        tokio::task::spawn_blocking(read).await.expect("reading headers does not panic and is never aborted")
+    }
+}
+
 /// What the host can't run.
 pub(super) fn findings(asks: &Asks, facts: &Facts) -> Vec<Finding> {
     let told = |key: &str| facts.value(key).map(str::to_owned);
-    let mut found = asks.natives.findings(&Machine { arch: told("arch"), libc: told("libc") });
     let node = facts.value("node").unwrap_or_default();
+    let machine = Machine { arch: told("arch"), libc: told("libc"), node: major(node) };
+    let mut found = asks.natives.findings(&machine);
+    found.extend(asks.sharp.as_ref().map(|user| Finding {
+        what: format!("{user}, and the release holds no build of sharp for Linux: images would be sent as they are, or fail"),
+        cure: format!(
+            "let npm install optional packages, and build on a machine like the host{}; --allow mismatch ships it without",
+            machine.install("sharp")
+        ),
+    }));
     found.extend(asks.engines.iter().filter(|engine| !satisfies(node, &engine.range)).map(|engine| Finding {
         what: format!("`{}` asks for node {}, the host has {node}", engine.file, crate::text::clean(&engine.range, 80)),
         cure: "install such a node on the host, or deploy with --allow mismatch".into(),

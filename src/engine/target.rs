@@ -17,14 +17,26 @@ pub enum Wanted {
     Named(ReleaseId),
 }
 
-/// The record of the release, or why there is none. A plan and a run ask here alike, so that they agree.
+/// The record of the release, or why there is none. A plan and a run ask here alike, so that they agree. No host's word
+/// decides what another one runs: where their records differ, none is believed.
 pub fn choose(wanted: &Wanted, hosts: &[(&str, &Facts)], config: &Config) -> Result<Record> {
     let id = named(wanted, hosts, &config.stage)?;
-    let record = hosts.iter().find_map(|(_, facts)| facts.records.get(&id)).cloned();
-    let record = record.ok_or_else(|| Error::NoTarget {
+    let mut records = hosts.iter().filter_map(|(name, facts)| Some((name, facts.records.get(&id)?)));
+    let (first, record) = records.next().ok_or_else(|| Error::NoTarget {
         why: format!("{id} has no record, so how it was run is not known"),
         hint: "deploy its commit again".into(),
     })?;
+    if let Some((other, _)) = records.find(|(_, other)| !other.runs_as(record)) {
+        return Err(Error::NoTarget {
+            why: format!("the records of {id} on {first} and on {other} don't say the same of how it is run"),
+            hint: format!(
+                "one of them was changed on its host: compare .shipit/records/{id}.json, or go back host by host: \
+                 shipit rollback {} {id} --host {first}",
+                config.stage
+            ),
+        });
+    }
+    let record = record.clone();
     if std::mem::discriminant(&record.service) != std::mem::discriminant(&config.service) {
         return Err(Error::NoTarget {
             why: format!("{id} was run by another service than deploy.toml names now"),

@@ -50,6 +50,7 @@ fn equal(new: &Record, live: &Record) -> bool {
         && new.service == live.service
         && new.health == live.health
         && new.mutable == live.mutable
+        && new.assets == live.assets
         // An older shipit didn't write it down: then nobody knows.
         && new.config.is_some()
         && new.config == live.config

@@ -93,7 +93,16 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
              what follows is skipped where artifact and config are those of the live release"
             .into(),
         Step::Preflight => "tools, space, machine, node, shared files, current, the service".into(),
-        Step::Receive => "the whole artifact into a stage, every file verified by SHA-256, then named".into(),
+        Step::Receive => {
+            let assets = match config.assets.any(config.build.preset) {
+                true => format!(", with the assets of {} before it", count(config.assets.keep, "release")),
+                false => String::new(),
+            };
+            format!("the whole artifact into a stage{assets}, every file verified by SHA-256, then named")
+        }
+        Step::Check if config.assets.any(config.build.preset) => {
+            "every file against its manifest, every link; beside them the assets of what is live".into()
+        }
         Step::Check => "every file against its manifest, every link".into(),
         Step::BeforeSwitch => hooks(&config.hooks.before_switch, &mut skip),
         Step::AfterSwitch => hooks(&config.hooks.after_switch, &mut skip),

@@ -9,6 +9,7 @@ use super::record::Record;
 use super::reply::{Drift, Hold, Reply};
 use crate::error::Finding;
 use crate::release::{ReleaseId, State};
+use crate::text::clean;
 
 /// Facts of one host.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +70,16 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Parses one line of a host; its texts come from elsewhere.
+    fn parse(text: &str) -> Option<Worker> {
+        let mut worker: Worker = serde_json::from_str(text).ok()?;
+        let texts = [&mut worker.name, &mut worker.status, &mut worker.proof, &mut worker.mode].into_iter();
+        for text in texts.chain(worker.release.as_mut()).chain(worker.pinned.as_mut()) {
+            *text = clean(text, 400);
+        }
+        Some(worker)
+    }
+
     /// What being tied to a release means for the next deploy; none for a worker that goes by `current`.
     pub fn tie(&self) -> Option<String> {
         let to = self.pinned.as_deref()?;
@@ -107,9 +118,9 @@ impl Facts {
             Reply::Hold(hold) => self.hold = Some(hold),
             Reply::Drift(drift) => self.drift.push(drift),
             Reply::Recovered { committed, release } => self.recovered = Some((committed, release)),
-            Reply::Worker(text) => match serde_json::from_str(&text) {
-                Ok(worker) => self.workers.push(worker),
-                Err(_) => self.warnings.push("a worker's description from the host can't be read".into()),
+            Reply::Worker(text) => match Worker::parse(&text) {
+                Some(worker) => self.workers.push(worker),
+                None => self.warnings.push("a worker's description from the host can't be read".into()),
             },
             Reply::Warn(text) => self.warnings.push(text),
             other => return Some(other),

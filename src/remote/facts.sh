@@ -30,16 +30,29 @@ facts() {
   facts_space
 }
 
+# A release gets its name, and `current` its text, by one rename: that needs one file system.
+facts_apart() {
+  here=$(pwd -P)
+  refuse "${1#"$here/"}/ is a file system of its own, mounted in $here: nothing can be renamed into it" \
+    "mount one file system as the whole of it, or name a folder of that one as path in deploy.toml"
+}
+
 facts_space() {
-  df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_kb "$free"; }
+  df -Pk . releases .shipit 2>/dev/null | {
+    read -r _
+    read -r _ _ _ free _ home && fact free_kb "$free"
+    # Before the first deploy there are no such folders.
+    while read -r _ _ _ _ _ at; do
+      [ "$at" = "$home" ] || [ ! -d .shipit ] || facts_apart "$at"
+    done
+  }
   df -Pi . 2>/dev/null | { read -r _; read -r _ _ _ free _ && fact free_inodes "$free"; }
 }
 
-# What is live: the link's text, and whether it leads anywhere.
+# What is live, by the link's text as home_current read it, and whether it leads anywhere.
 facts_current() {
-  if [ -L current ]; then
-    link_name current
-    fact current "$LINK"
+  if [ -n "$LIVE" ]; then
+    fact current "${LIVE##*/}"
     [ -d current/. ] || fact dangling yes
   fi
 }
@@ -106,7 +119,7 @@ leftover_stuck() {
   if is_token "$left" && [ -d ".shipit/t.$left" ] && [ ! -x ".shipit/t.$left" ]; then
     echo "an unfinished switch to $release is another account's; run shipit recover as the one that began it"
     return 0
-  elif ! is_token "$left" || [ ! -r ".shipit/t.$left/driver.sh" ]; then
+  elif ! is_token "$left" || [ ! -r ".shipit/t.$left/driver.sh" ] || [ ! -s ".shipit/t.$left/driver.sh" ]; then
     echo "an unfinished switch to $release has lost its notes; compare current with shipit releases, then remove $BASE/.shipit/$1"
     return 0
   fi

@@ -5,6 +5,7 @@
 # shellcheck shell=sh disable=SC2016,SC2154
 
 # `b PATH` for each file of the live release that is not as released; with $1, also `a PATH` for each that was added to it.
+# A name that manifests escape is passed over.
 # Only files that were touched since the release got its name are read: no writer can set back a file's ctime. Where find
 # can't tell (busybox), all are.
 held_changes() (
@@ -21,7 +22,7 @@ held_changes() (
       else if (path in touched) print
       delete there[path]
     }
-    END { if (ENVIRON["ADDED"] != "") for (path in there) if (path !~ /\\/) print "a " path }' side=1 - side=2 "$manifest")
+    END { if (ENVIRON["ADDED"] != "") for (path in there) if (path !~ /[\\\t\r]/) print "a " path }' side=1 - side=2 "$manifest")
   [ -n "$look" ] || exit 0
   printf '%s\n' "$look" | grep '^[ab] '
   printf '%s\n' "$look" | grep '^f ' | verify_tree . - | sed 's/^bad /b /'

@@ -14,7 +14,7 @@ facts_hold
 facts_lock
 if [ -n "$WHY" ]; then
   # In a directory that several accounts share, each may replace or remove it: a rename needs only the directory.
-  if hold_text "$WHY" >".shipit/hold.$TOKEN" && mv -f ".shipit/hold.$TOKEN" .shipit/hold; then
+  if hold_text "$WHY" >".shipit/hold.$TOKEN" && sync_one ".shipit/hold.$TOKEN" && mv -f ".shipit/hold.$TOKEN" .shipit/hold; then
     say "done 0"
     exit 0
   fi

@@ -33,16 +33,28 @@ home_above() {
 
 # Whether all that a run writes to can be written; what is not there yet is no hindrance. Run inside the home.
 home_writable() {
-  for d in . .shipit .shipit/manifests .shipit/records releases; do
+  for d in . .shipit .shipit/manifests .shipit/assets .shipit/records releases; do
     [ ! -e "$d" ] && [ ! -L "$d" ] || { [ -d "$d" ] && [ -w "$d" ]; } || return 1
   done
   [ -d shared ] || { [ ! -e shared ] && [ ! -L shared ]; }
 }
 
-refuse_unwritable() { refuse "$BASE is not writable for $(id -un)" "as root on the host: chown -R $(id -un) $(quoted "$BASE")"; }
+# What is not writable is tried, so that the system says why: with a read-only file system no owner is to blame.
+refuse_unwritable() {
+  for d in . .shipit .shipit/manifests .shipit/records releases; do
+    if [ ! -d "$d" ] || [ -w "$d" ]; then continue; fi
+    case $(mkdir "$d/.w.$TOKEN" 2>&1) in *[Rr]ead-only*)
+      refuse "$BASE can't be written: its file system is read-only" "as root on the host: mount -o remount,rw $(quoted "$(df -P . | sed -n '2s|^.*% *\(/.*\)|\1|p')"); if it became so by itself, see dmesg first"
+      return ;;
+    esac
+  done
+  refuse "$BASE is not writable for $(id -un)" "as root on the host: chown -R $(id -un) $(quoted "$BASE")"
+}
 
 # Makes the home and the state directory. Two accounts that share a home share a group: then all is group-writable.
 home_make() {
+  # Whatever the login's own: who serves these files may be another account.
+  umask 022
   if ! error=$(mkdir -p "$BASE" 2>&1); then
     home_above || return 1
     refuse "$BASE can't be made: ${error##*: }" "as root on the host: install -d -o $(id -un) $(quoted "$BASE")"
@@ -53,7 +65,7 @@ home_make() {
     return 1
   fi
   home_modes
-  if ! error=$(mkdir -p .shipit .shipit/manifests .shipit/records releases shared 2>&1) || ! home_writable; then
+  if ! error=$(mkdir -p .shipit .shipit/manifests .shipit/assets .shipit/records releases shared 2>&1) || ! home_writable; then
     refuse_unwritable
     return 1
   fi
@@ -67,15 +79,20 @@ home_modes() {
   esac
 }
 
-# `current` must be absent, or a link to something in releases/. Anything else is the user's and is never touched.
+# `current` must be absent, or a link to something in releases/. Anything else is the user's and is never touched. Its text
+# is read once, into LIVE, empty where there is none: a look that fails may not pass for nothing being live.
 home_current() {
+  LIVE=
   if [ -L current ]; then
-    text=$(readlink current)
-    case ${text#"$(pwd -P)/"} in
+    if ! LIVE=$(readlink current); then
+      refuse "current can't be read" "look at it on the host, then try again: ls -l $(quoted "$BASE/current")"
+      return 1
+    fi
+    case ${LIVE#"$(pwd -P)/"} in
       releases/*/* | releases/) ;;
       releases/* | ./releases/*) return 0 ;;
     esac
-    refuse "current points to $text, which is not in releases/" \
+    refuse "current points to $LIVE, which is not in releases/" \
       "adopt it (between the last two commands nothing is live): cd $(quoted "$BASE") && mkdir -p releases && cp -a current/. releases/before-shipit && rm current && ln -s releases/before-shipit current"
     return 1
   elif [ -e current ]; then

@@ -29,7 +29,7 @@ settle() {
 mkdir -p "$T/hooks" || fail "the hook can't be noted in $BASE/$T"
 case $MODE in
   run | note)
-    if [ -n "$NOTE" ] && ! { printf '%s\n' "$NOTE" >"$T/hooks/part.$NUMBER" && mv -f "$T/hooks/part.$NUMBER" "$T/hooks/$NUMBER"; }; then
+    if [ -n "$NOTE" ] && ! { printf '%s\n' "$NOTE" >"$T/hooks/part.$NUMBER" && sync_one "$T/hooks/part.$NUMBER" && mv -f "$T/hooks/part.$NUMBER" "$T/hooks/$NUMBER"; }; then
       fail "its undo line can't be noted in $BASE/$T"
     fi ;;
   undo)
@@ -56,7 +56,21 @@ here=$(pwd -P)
 line_write hooks/line "$here/releases/$NEW${APP_DIR:+/$APP_DIR}" "$RUN" "$ENV_FILE" "$ENV" || fail "$LINE_WHY"
 rm -f "$T/hooks/out" "$T/hooks/line.stop"
 mkfifo "$T/hooks/out" || fail "the hook's output can't be read"
-( exec 5<&-; while IFS= read -r line || [ -n "$line" ]; do masked; say "out $line"; done ) <"$T/hooks/out" &
+# Tells up to $1 lines; whether there were so many.
+told() {
+  n=0
+  while [ "$n" -lt "$1" ]; do
+    IFS= read -r line || [ -n "$line" ] || return 1
+    masked
+    say "out $line"
+    n=$((n + 1))
+  done
+}
+# A shell reads byte by byte, and the line waits for it: of one that prints on and on only the end is told.
+(
+  exec 5<&-
+  told 2000 && { say "out [of all that follows, the last 50 lines]"; tail -n 50 | told 50; }
+) <"$T/hooks/out" &
 READER=$!
 ( exec 3>&-; cat <&5; true >"$T/hooks/line.stop" ) >/dev/null 2>&1 &
 exec 5<&-

@@ -14,14 +14,20 @@ why() {
 # The switch: journal, then the link, then the service. Everything that revert needs lies ready before.
 activate() {
   lock_mine || why "the lock was lost" || return 1
+  # The release's name, and all that its way back needs.
+  sync_all "$T"
   ln -s "$TOKEN $NEW" .shipit/pending || why "the journal can't be written" || return 1
-  sync_dir .shipit
+  sync_one .shipit
   [ ! -e "$T/stop" ] || return 2
   swap_forward || why "current can't be switched" || return 1
   # Who stopped us between the last look and the switch has put back a link that was not yet there to put back.
   [ ! -e "$T/stop" ] || return 2
-  (sync_dir .) &
+  (sync_one .) &
+  switched=$!
   service_activate
+  code=$?
+  wait "$switched"
+  return "$code"
 }
 
 # By state, not by history: usable at any moment after the journal, and again after a crash.
@@ -35,7 +41,7 @@ revert() {
   cause=$(cat "$T/cause" 2>/dev/null) || cause=
   if [ -n "$cause" ]; then verdict "$NEW" failed "$cause"
   else verdict "$NEW" unproven "put back, not committed: $(cat "$T/left" 2>/dev/null || echo "the session ended")"; fi
-  ! ours || { rm -f .shipit/pending && sync_dir .shipit; }
+  ! ours || { sync_one . && rm -f .shipit/pending && sync_one .shipit; }
 }
 
 # One line of history: the host's time and what it did, then the client's fields (verb, who, commit). Once a run.
@@ -68,6 +74,7 @@ record() {
   # A pin goes with the commit: nobody deploys in between.
   [ ! -s "$T/hold" ] || mv -f "$T/hold" .shipit/hold || return 1
   history "\"release\":\"$NEW\",\"previous\":\"$OLD\",\"state\":\"good\""
+  sync_one .shipit/history.jsonl
   service_commit
   # What its hooks did is meant to stay.
   rm -rf "$T/hooks" .shipit/incoming

@@ -23,7 +23,9 @@ to_plain() {
     *[!\ -~]* | *[\"\\]*) ;;
     *) [ "${#1}" -gt 400 ] || return 0 ;;
   esac
-  PLAIN=$(printf '%s' "$1" | tr '\n\t"\134' '    ' | tr -d '\000-\037\177' | cut -c1-400)
+  PLAIN=$(printf '%s' "$1" | tr '\n\t"\134' '    ' | tr -d '\000-\037\177')
+  # The sign of a cut, as the client knows it: half a secret may stand before it.
+  [ "${#PLAIN}" -le 400 ] || PLAIN=$(printf '%s' "$PLAIN" | cut -c1-397)$(printf '\342\200\246')
 }
 
 # The same, printed.
@@ -104,8 +106,10 @@ end_group() {
   group_empty "$1"
 }
 
-# Ends every group that is listed (GROUP.START) in a session's directory; 1 where one of them can't be ended.
+# Ends every group that is listed (GROUP.START) in a session's directory; 1 where one of them can't be ended. The numbers
+# are those of the session's own boot and namespace of process ids; in others they are strangers'.
 end_groups() {
+  if [ -e "$1/boot" ] && ! { read -r of_boot <"$1/boot" && [ "$of_boot" = "$BOOT:$NS" ]; }; then return 0; fi
   all=0 gone='' living=" $(cat /proc/[0-9]*/stat 2>/dev/null | sed -n 's/.*) [^ZX] [0-9]* \([0-9]*\) .*/\1/p' | tr '\n' ' ')"
   for g in "$1"/groups/*.*; do
     n=${g##*/}
@@ -140,6 +144,16 @@ keep_incoming() {
   { [ -d .shipit/incoming ] || mkdir -m 700 .shipit/incoming; } && mv "$1/stage/tree" ".shipit/incoming/${1##*/t.}"
 }
 
+# What lies in the trash by a name that shipit gave, into TRASH: words without blanks. Nothing where it is no directory of
+# its own: what a link leads to was never thrown away.
+trashed() {
+  TRASH=''
+  [ ! -L .shipit/trash ] || return 0
+  for d in .shipit/trash/*; do
+    ! is_release "${d##*/}" || TRASH="$TRASH $d"
+  done
+}
+
 # Removes a session's directory. A side channel that comes too late may list itself in the middle of that.
 clear_notes() {
   for i in 1 2 3 4 5; do
@@ -149,9 +163,12 @@ clear_notes() {
   return 1
 }
 
-# Durable at most 30 s later; `sync -f` is missing on old hosts, and a hanging disk must not hang a deploy.
-sync_tree() { timeout 30 sync -f "$1" 2>/dev/null || timeout 30 sync 2>/dev/null || :; }
-sync_dir() { timeout 30 sync "$1" 2>/dev/null || timeout 30 sync 2>/dev/null || :; }
+# Waits until the disk has all that was written, or what is in one file or directory. The order in which a power cut finds
+# things there is the order of these, and nothing else: no name is given to a file whose content is not there, and nothing
+# follows a name (the journal, `current`) before that is there. At most 30 s: a hanging disk must not hang a deploy. Old
+# hosts have no `sync -f`.
+sync_all() { timeout 30 sync -f "$1" 2>/dev/null || timeout 30 sync 2>/dev/null || :; }
+sync_one() { timeout 30 sync "$1" 2>/dev/null || timeout 30 sync 2>/dev/null || :; }
 
 # `current` names the new release from one system call to the next: mv onto a directory's entry is one rename(2)
 # with GNU, busybox and toybox. `ln -sfn` is two calls with busybox; `mv -T` is missing elsewhere.
@@ -178,13 +195,20 @@ ours() {
   journal=$(readlink .shipit/pending 2>/dev/null) && [ "${journal%% *}" = "$TOKEN" ]
 }
 
-# The state of a release and why, in its record. The record's last three lines are the host's; the rest is the client's.
+# The record $1 with another state $2 and why $3; with what was live before it, $4; or changed by sed's $5 besides. Its last
+# three lines are the host's; the rest is the client's.
+with_state() {
+  to_plain "$3"
+  if [ -n "${4-}" ]; then sed '/^"previous":/,$d' "$1" && printf '"previous":"%s",\n' "$4"; else sed -e "${5-}" -e '/^"state":/,$d' "$1"; fi &&
+    printf '"state":"%s",\n"why":"%s"}\n' "$2" "$PLAIN"
+}
+
+# The state of a release and why, in its record; $4: what was live before it.
 set_state() {
   r=.shipit/records/$1.json
   [ -f "$r" ] || return 0
-  to_plain "$3"
-  { if [ -n "${4-}" ]; then sed '/^"previous":/,$d' "$r" && printf '"previous":"%s",\n' "$4"; else sed '/^"state":/,$d' "$r"; fi &&
-    printf '"state":"%s",\n"why":"%s"}\n' "$2" "$PLAIN"; } >"$T/record.$$" && mv -f "$T/record.$$" "$r"
+  with_state "$r" "$2" "$3" "${4-}" >"$T/record.$$" &&
+    sync_one "$T/record.$$" && mv -f "$T/record.$$" "$r"
 }
 
 # What became of the release $1 of this run: for its record, and for the history when the run is over. A rollback's

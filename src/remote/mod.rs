@@ -2,6 +2,8 @@
 //! variables each needs, and the parsers of their answers live here; running them is a transport's work.
 
 pub mod facts;
+#[cfg(test)]
+mod hostile;
 pub mod record;
 pub mod reply;
 pub mod script;
@@ -29,6 +31,8 @@ pub const VERIFY: &str = include_str!("verify.sh");
 pub const HELD: &str = include_str!("held.sh");
 /// Making it of that.
 pub const REUSE: &str = include_str!("reuse.sh");
+/// Assets that stay.
+pub const ASSETS: &str = include_str!("assets.sh");
 /// Removal of old releases.
 pub const PRUNE: &str = include_str!("prune.sh");
 /// The jobs.

@@ -11,9 +11,26 @@ in_use() {
     cat /proc/[0-9]*/cmdline | tr '\000' '\n'
     tr '",' '\n' <"${PM2_HOME:-$HOME/.pm2}/dump.pm2"
   } 2>/dev/null | grep -F "$here/releases/" | sed "s|.*/releases/\([A-Za-z0-9_-]*\).*|\1|" | sort -u
+  of_others
   link_name current
   printf '%s\n%s\n' "$LINK" "$OLD"
 }
+
+# The releases of other accounts that have something running here: where that stands, nobody but they and root can see.
+# shellcheck disable=SC2012,SC2086 # stat has no common form; the numeric owner is the third word
+of_others() {
+  me=$(id -u)
+  [ "$me" != 0 ] || return 0
+  living=" $(ls -ldn /proc/[0-9]* 2>/dev/null | while read -r _ _ uid _; do echo "$uid"; done | sort -u | tr '\n' ' ')"
+  ls -ldn releases/* 2>/dev/null | while read -r line; do
+    set -f -- $line
+    [ "$3" != "$me" ] || continue
+    # Where /proc is hidden, nothing can be told of anybody.
+    if [ ! -r /proc/1/stat ] || among_words "$living" "$3"; then printf '%s\n' "${line##*/}"; fi
+  done
+}
+
+among_words() { case $1 in *" $2 "*) ;; *) return 1 ;; esac; }
 
 # Whether the lines $1 hold the line $2.
 among() { case $NL$1$NL in *"$NL$2$NL"*) ;; *) return 1 ;; esac; }
@@ -37,7 +54,7 @@ forget() {
   recorded | tail -n +51 | while IFS= read -r id; do
     [ -d "releases/$id" ] || rm -f ".shipit/records/$id.json"
   done
-  for m in .shipit/manifests/*; do
+  for m in .shipit/manifests/* .shipit/assets/*; do
     id=${m##*/}
     if is_release "$id" && [ ! -d "releases/$id" ]; then rm -f "$m"; fi
   done
@@ -63,17 +80,19 @@ remove_old() {
     [ -z "${DRY_RUN-}" ] || continue
     lock_mine || return 1
     set_state "$id" removed "" || return 1
-    mkdir -p .shipit/trash && mv "$d" ".shipit/trash/$id" || return 1
-    rm -f ".shipit/manifests/$id"
+    [ ! -L .shipit/trash ] && mkdir -p .shipit/trash && mv "$d" ".shipit/trash/$id" || return 1
+    rm -f ".shipit/manifests/$id" ".shipit/assets/$id"
   done
 }
 
-# The files themselves. A deploy doesn't wait for that, however many they are: what is left when this machine stops goes at
+# The files themselves. A deploy doesn't wait for that, unless it is told to, however many they are: what is left when this machine stops goes at
 # the next contact.
+# shellcheck disable=SC2086 # names without blanks
 empty_trash() {
-  [ -d .shipit/trash ] || return 0
-  if [ -z "$NEW" ]; then rm -rf .shipit/trash/*; return; fi
-  ( exec setsid rm -rf .shipit/trash/* ) </dev/null >/dev/null 2>&1 8>&- &
+  trashed
+  [ -n "$TRASH" ] || return 0
+  if [ -z "$NEW" ] || [ -n "${1-}" ]; then rm -rf $TRASH; return; fi
+  ( exec setsid rm -rf $TRASH ) </dev/null >/dev/null 2>&1 8>&- &
 }
 
 prune() {
@@ -85,5 +104,5 @@ prune() {
 room() {
   rm -rf .shipit/incoming
   [ "$KEEP" -le 1 ] || KEEP=$((KEEP - 1))
-  remove_old && rm -rf .shipit/trash/* && forget
+  remove_old && empty_trash now && forget
 }

@@ -1,7 +1,8 @@
 # Takes a release in: unpacks the payload on standard input into an empty stage, holds every file against the
 # manifest, links what is shared, makes it durable, and only then gives it its name below releases/.
-# Nothing is overwritten or deleted outside the stage and incoming/. Needs joined.sh reuse.sh;
-# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE TRANSFER EARLIER GROUP_NAME FROM SERVICE (empty: nothing runs), SHARED_DIRS and
+# Nothing is overwritten or deleted outside the stage and incoming/. Needs joined.sh reuse.sh assets.sh;
+# BASE TOKEN NEW CODEC MANIFEST_SHA SETTINGS LIMITS NODE TRANSFER EARLIER GROUP_NAME FROM SERVICE (empty: nothing runs), ASSETS (empty: none
+# are kept, and assets.sh is not there), SHARED_DIRS and
 # SHARED_FILES:
 # lines LINK<TAB>TEXT<TAB>PATH (the link in the release, its text, the path below shared/).
 # Ends with 2 where what lies here does not serve: then all is to be sent; with 3 where all is well but for what the
@@ -79,26 +80,42 @@ else
   is_manifest || broken "the manifest arrived damaged"
 fi
 # The disk begins with what is complete while it is being read; the sync that counts follows.
-( exec 3>&-; sync_tree "$STAGE" ) &
+( exec 3>&-; sync_all "$STAGE" ) &
 here=$(pwd -P)
-bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest" | head -n 5)
+bad=$(verify_tree "$here/$STAGE/tree" "$here/$STAGE/manifest") || bad="bad ."
 if [ -n "$bad" ]; then
-  bad=$(printf '%s' "$bad" | sed 's/^bad //')
+  bad=$(printf '%s\n' "$bad" | sed -n '1,5s/^bad //p') || bad="it can't be checked"
   [ -z "$part" ] || unfit "$bad"
   broken "not as sent: $bad"
 fi
 nothing_more "$STAGE/tree" "$STAGE/manifest" || fail "the stage holds entries that were not sent"
 
+ASSETS_TOLD=
+if [ -n "$ASSETS" ]; then
+  made=$(assets_keep "$here/$STAGE/tree" "$here/$STAGE/manifest" "$here/$STAGE/assets" 2>&1)
+  kept=$?
+  reason "$made"
+  full
+  { [ "$kept" = 0 ] && assets_named "$STAGE/manifest" "$STAGE/assets"; } || fail "the assets of earlier releases can't be kept${error:+: $error}; assets.keep = 0 does without them"
+  assets_say
+fi
+
 # A shared directory is seeded from the release once, aside and by one rename; then the link takes its place.
-printf '%s\n' "$SHARED_DIRS" | while IFS=$TAB read -r link text path; do
+# What fails says its path last.
+cannot=$(printf '%s\n' "$SHARED_DIRS" | while IFS=$TAB read -r link text path; do
   [ -n "$link" ] || continue
   if [ ! -d "shared/$path" ]; then
     rm -rf "$T/seed"
-    if [ -d "$STAGE/tree/$link" ] && [ ! -L "$STAGE/tree/$link" ]; then cp -a "$STAGE/tree/$link" "$T/seed"; else mkdir "$T/seed"; fi &&
-      mkdir -p "shared/$path" && rmdir "shared/$path" && mv "$T/seed" "shared/$path" || exit 1
+    if [ -d "$STAGE/tree/$link" ] && [ ! -L "$STAGE/tree/$link" ]; then cp -a "$STAGE/tree/$link" "$T/seed" && sync_all "$T/seed"; else mkdir "$T/seed"; fi &&
+      mkdir -p "$(dirname "shared/$path")" && mv "$T/seed" "shared/$path" || { printf '\n%s\n' "$path"; exit 1; }
   fi
-  rm -rf "$STAGE/tree/${link:?}" && mkdir -p "$(dirname "$STAGE/tree/$link")" && ln -s "$text" "$STAGE/tree/$link" || exit 1
-done || fail "a shared directory can't be linked"
+  rm -rf "$STAGE/tree/${link:?}" && mkdir -p "$(dirname "$STAGE/tree/$link")" && ln -s "$text" "$STAGE/tree/$link" || { printf '\n%s\n' "$path"; exit 1; }
+done 2>&1) || {
+  reason "${cannot%"$NL"*}"
+  full
+  case $error in *[Pp]ermission*) cure="; as root on the host: chown $(id -un) $(quoted "$(pwd -P)/shared")" ;; *) cure='' ;; esac
+  fail "shared/${cannot##*"$NL"} can't be made: ${error##*: }$cure"
+}
 printf '%s\n' "$SHARED_FILES" | while IFS=$TAB read -r link text path; do
   [ -n "$link" ] || continue
   [ -e "shared/$path" ] || exit 1
@@ -113,17 +130,16 @@ if [ "$(umask)" = 0002 ]; then
 fi
 
 # What is known only now goes to the end of the record's first line: what was sent, and which node is to run it.
-known="${TRANSFER%?},\"wire\":$((EARLIER + $(cat "$STAGE/whole")))}"
+known="${TRANSFER%?},\"wire\":$((EARLIER + $(cat "$STAGE/whole")))$ASSETS_TOLD}"
 [ -z "$NODE" ] || known="$known,\"node\":\"$(printf '%s' "$NODE" | tr -cd 'A-Za-z0-9.-')\""
-{ sed "1s/,\$/,$known,/" "$STAGE/record.json" >"$STAGE/record" && mv "$STAGE/record" "$STAGE/record.json"; } ||
+{ with_state "$STAGE/record.json" unproven "never activated" "" "1s/,\$/,$known,/" >"$STAGE/record" && mv "$STAGE/record" "$STAGE/record.json"; } ||
   fail "the record can't be written"
 
-sync_tree "$STAGE"
+sync_all "$STAGE"
 if ! lock_mine || [ -e "$T/stop" ]; then fail "the lock was lost"; fi
 # Later than every file's ctime: what is touched from now on can be told.
-{ touch "$STAGE/manifest" && mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
-  set_state "$NEW" unproven "never activated" && mv "$STAGE/tree" "releases/$NEW"; } || fail "the release can't be named"
-sync_dir releases
+{ { [ ! -f "$STAGE/assets" ] || mv "$STAGE/assets" ".shipit/assets/$NEW"; } && touch "$STAGE/manifest" && mv "$STAGE/manifest" ".shipit/manifests/$NEW" && mv "$STAGE/record.json" ".shipit/records/$NEW.json" &&
+  mv "$STAGE/tree" "releases/$NEW"; } || fail "the release can't be named"
 rm -rf "$STAGE"
 { printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s\n' "$LIMITS" >"$T/limits" && ln -s "releases/$NEW" "$T/next/current" && ln -s "releases/$NEW" "$T/new"; } ||
   fail "the switch can't be prepared"

@@ -1,12 +1,21 @@
 //! A release's record: who made it, from what, how it ran, and what became of it. The client writes all but the last
 //! three fields; those are the host's lines (`previous`, `state`, `why`), so that sh can change them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Health, Service, Shared};
+use crate::config::{Assets, Health, Service, Shared};
 use crate::event::Transfer;
 use crate::release::{ReleaseId, State};
+use crate::text::clean;
+
+/// The longest time that a record may name; no key of `deploy.toml` takes as much.
+const MOST: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest name, and the longest sentence.
+const WORD: usize = 200;
+const LONGEST: usize = 2000;
 
 /// `.shipit/records/ID.json`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +45,12 @@ pub struct Record {
     /// What it writes in its own tree: globs from the release's root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mutable: Vec<String>,
+    /// The folders whose files outlive it, and for how many releases.
+    #[serde(default, skip_serializing_if = "Assets::is_none")]
+    pub assets: Assets,
+    /// What the build calls itself to its pages (`NEXT_DEPLOYMENT_ID`). No proof: each rebuild may be told the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
     /// How it was run; no secret values.
     pub service: Service,
     /// What its health was.
@@ -80,9 +95,30 @@ impl Record {
         format!("{open},\n\"previous\":\"\",\n\"state\":\"unproven\",\n\"why\":\"\"}}\n")
     }
 
-    /// Parses a record from one line; none where the host's file is damaged.
+    /// Parses a record from one line; none where the host's file is damaged, or holds what no config allows. What of it
+    /// is for people is made fit for them: anybody who writes to the host may have written it.
     pub fn parse(text: &str) -> Option<Record> {
-        serde_json::from_str(text).ok()
+        let mut record: Record = serde_json::from_str(text).ok()?;
+        for word in [&mut record.who, &mut record.previous, &mut record.artifact] {
+            *word = clean(word, WORD);
+        }
+        for word in [&mut record.commit, &mut record.branch, &mut record.node].into_iter().flatten() {
+            *word = clean(word, WORD);
+        }
+        record.bound = record.bound.map(|path| clean(&path, LONGEST));
+        record.why = clean(&record.why, LONGEST);
+        let longest = record.health.longest().max(record.service.longest());
+        let is_path = |path: &String| clean(path, LONGEST) == *path && path.split('/').all(|part| part != "..");
+        let Shared { dirs, files } = &record.shared;
+        let is_inside = dirs.iter().chain(files).chain([&record.app_dir]).all(is_path);
+        (longest <= MOST && is_inside).then_some(record)
+    }
+
+    /// Whether two hosts' records of one release say the same of what it is and how it is run.
+    pub fn runs_as(&self, other: &Record) -> bool {
+        (&self.artifact, &self.app_dir, &self.shared, &self.mutable)
+            == (&other.artifact, &other.app_dir, &other.shared, &other.mutable)
+            && (&self.service, &self.health) == (&other.service, &other.health)
     }
 
     /// What its hooks did and nobody took back, as the host noted it.

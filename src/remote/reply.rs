@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::event::Amount;
 use crate::text::clean;
 
 /// The longest line that is read; longer ones are cut.
@@ -103,6 +104,8 @@ pub enum Reply {
     Bad(String),
     /// `@drift changed|missing|added PATH`: a file of the live release is not as released.
     Drift(Drift),
+    /// `@assets FILES BYTES`: assets of earlier releases that the new one keeps.
+    Assets(Amount),
     /// `@dangling PATH`: a link that leads nowhere.
     Dangling(String),
     /// `@worker JSON`
@@ -144,7 +147,7 @@ impl Reply {
                 let mut words = rest.splitn(3, ' ');
                 Reply::Hold(Hold {
                     who: clean(words.next()?, 120),
-                    since: since(words.next()?),
+                    since: since(&clean(words.next()?, 120)),
                     why: clean(words.next()?, 400),
                 })
             }
@@ -183,10 +186,24 @@ impl Reply {
                 let (how, path) = rest.split_once(' ')?;
                 Reply::Drift(Drift { how: How::parse(how)?, path: clean(path, PATH) })
             }
+            "assets" => {
+                let (files, bytes) = rest.trim().split_once(' ')?;
+                Reply::Assets(Amount { files: files.parse().ok()?, bytes: bytes.parse().ok()? })
+            }
             "dangling" => Reply::Dangling(text()),
             "worker" => Reply::Worker(rest.to_owned()),
             _ => return None,
         })
+    }
+}
+
+impl Reply {
+    /// The assets that are kept, where it tells that.
+    pub fn assets(&self) -> Option<Amount> {
+        match self {
+            Reply::Assets(amount) => Some(*amount),
+            _ => None,
+        }
     }
 }
 

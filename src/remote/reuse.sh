@@ -82,34 +82,47 @@ reuse_links() {
   done
 }
 
-# A file that was copied keeps its time, so that caches go on believing it; under a new name it gets the release's. Modes
-# are the manifest's, whatever became of the old file's.
+# How files are copied, into COPY; tried on the file $1, whose copy is $2. Of what a file has only its time matters here; to
+# ask for no more saves GNU's cp the third of its work, for every folder above every file. Others know no choice.
+reuse_way() {
+  COPY='cp -P --preserve=timestamps --reflink=auto'
+  $COPY "$1" "$2" 2>/dev/null || COPY='cp -pP'
+}
+
+# Whose the files are that arrive, by the one that always does: nothing is linked that is not like it, and what is copied
+# becomes so, that nobody reads it who could read the old one only.
+# shellcheck disable=SC2012 # stat has no common form
+reuse_owner() {
+  owner=$(ls -ln "$TREE/.release.json" | { read -r _ _ user group _; echo "$user $group"; })
+  group=${GROUP_NAME:-${owner#* }} owner=${owner% *}
+}
+
+reuse_same() {
+  [ -s "$lists/same" ] || return 0
+  # The folders are all there: neither is in the other's way.
+  (cd "releases/$FROM" && in_two "$lists/same" && each_of "$lists/same" sh -c '
+    copy=$0 tree=$1; shift
+    exec $copy --parents "$@" "$tree"' "$COPY" "$TREE")
+}
+
+# Modes are the manifest's, whatever became of the old file's. Run in TREE.
+reuse_modes() {
+  for list in "$lists"/mode.*; do
+    [ ! -e "$list" ] || each_of "$list" sh -c 'find "$@" -prune ! -type l ! -perm "$0" -exec chmod "$0" {} +' "${list##*.}" || return 1
+  done
+}
+
+# A file that was copied keeps its time, so that caches go on believing it; under a new name it gets the release's.
 reuse() {
   is_release "$FROM" || FROM=
   lists=$(pwd -P)/$STAGE TREE=$(pwd -P)/$STAGE/tree
   reuse_lists && is_manifest || return 1
-  # Of what a file has only its time matters here; to ask for no more saves GNU's cp the third of its work, for every folder
-  # above every file. Others know no choice.
-  COPY='cp -P --preserve=timestamps --reflink=auto'
-  $COPY "$STAGE/delta" "$STAGE/clone" 2>/dev/null || COPY='cp -pP'
+  reuse_way "$STAGE/delta" "$STAGE/clone"
   (cd "$TREE" && each_of "$lists/dirs" mkdir -p) || return 1
-  # Whose the files are that arrive, by the one that always does: nothing is linked that is not like it, and what is copied
-  # becomes so, that nobody reads it who could read the old one only.
-  # shellcheck disable=SC2012 # stat has no common form
-  owner=$(ls -ln "$TREE/.release.json" | { read -r _ _ user group _; echo "$user $group"; })
-  group=${GROUP_NAME:-${owner#* }} owner=${owner% *}
-  reuse_links "$owner" "$group" || return 1
-  if [ -s "$lists/same" ]; then
-    # The folders are all there: neither is in the other's way.
-    (cd "releases/$FROM" && in_two "$lists/same" && each_of "$lists/same" sh -c '
-      copy=$0 tree=$1; shift
-      exec $copy --parents "$@" "$tree"' "$COPY" "$TREE") || return 1
-  fi
+  reuse_owner
+  reuse_links "$owner" "$group" && reuse_same || return 1
   reuse_moved "$lists/moved" "releases/$FROM" && reuse_moved "$lists/left" .shipit/incoming || return 1
   cd "$TREE" || return 1
-  each_of "$lists/new" touch -r "$lists/record.json" || return 1
-  for list in "$lists"/mode.*; do
-    [ ! -e "$list" ] || each_of "$list" sh -c 'find "$@" -prune ! -type l ! -perm "$0" -exec chmod "$0" {} +' "${list##*.}" || return 1
-  done
+  each_of "$lists/new" touch -r "$lists/record.json" && reuse_modes || return 1
   find . -type f \( ! -user "$owner" -o ! -group "$group" \) -exec chown "$owner:$group" {} + || [ "$owner" != 0 ]
 }

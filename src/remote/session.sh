@@ -27,7 +27,7 @@ T=.shipit/t.$TOKEN
 # All that a revert will need is written before anything is changed: a full disk is found out here.
 if ! { mkdir -m 700 "$T" && mkdir "$T/groups" "$T/next" "$T/back" && mkfifo "$T/ev" "$T/out" &&
   printf '%s\n' "$COMMON" >"$T/common.sh" && printf '%s\n' "$DRIVER" >"$T/driver.sh" && printf '%s' "$PROGRAM" >"$T/service.cjs" &&
-  true >"$T/go" && true >"$T/groups/spare" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
+  printf '%s\n' "$BOOT:$NS" >"$T/boot" && true >"$T/go" && true >"$T/groups/spare" && printf '%s\n' "$SETTINGS" >"$T/service.json" && printf '%s' "$HISTORY" >"$T/history"; }; then
   refuse "the session's notes can't be written in $BASE/.shipit" "look at the free space: df -h, df -i"
   rm -rf "$T"; lock_free; bye refused
 fi
@@ -69,9 +69,11 @@ recover() {
     say "recovered $ended ${text#* }"
   done
   for d in .shipit/t.*; do
-    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && end_groups "$d"; then keep_incoming "$d"; keep_undone "$d"; clear_notes "$d"; fi
+    if is_token "${d##*/t.}" && [ "$d" != "$T" ] && [ -d "$d" ] && [ ! -L "$d" ] && end_groups "$d"; then keep_incoming "$d"; keep_undone "$d"; clear_notes "$d"; fi
   done
-  if [ -d .shipit/trash ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf .shipit/trash/* ) & fi
+  trashed
+  # shellcheck disable=SC2086 # names without blanks
+  if [ -n "$TRASH" ]; then ( exec 3>&- 4>&- 5<&- 7>&-; rm -rf $TRASH ) & fi
 }
 
 # Whether a journal of this run is left.
@@ -102,11 +104,10 @@ if ! recover; then
 fi
 home_current || finish refused
 OLD=
-if [ -L current ]; then
-  text=$(readlink current)
-  OLD=${text##*/}
+if [ -n "$LIVE" ]; then
+  OLD=${LIVE##*/}
   # Without these the way back would be that of a first deploy: no `current` at all.
-  if ! { [ -n "$OLD" ] && ln -s "$text" "$T/old" && ln -s "$text" "$T/back/current"; }; then
+  if ! { [ -n "$OLD" ] && ln -s "$LIVE" "$T/old" && ln -s "$LIVE" "$T/back/current"; }; then
     refuse "what is live can't be noted in $BASE/.shipit" "look at the free space: df -h, df -i"
     finish refused
   fi
@@ -193,7 +194,7 @@ leave() {
 }
 
 # The last lines of the tools' log, so that a failure brings its reason with it; the app's own words are better.
-tail_log() { [ -n "$LOGGED" ] || tail -n 30 "$T/log" 2>/dev/null | cut -c1-400 | while IFS= read -r line; do say "log $(plain "$line")"; done; }
+tail_log() { [ -n "$LOGGED" ] || tail -n 30 "$T/log" 2>/dev/null | cut -c1-800 | while IFS= read -r line; do say "log $(plain "$line")"; done; }
 
 job_done() {
   job=$JOB
@@ -220,6 +221,8 @@ word() {
     activate-idle) if [ -L "$T/new" ] && [ -z "$JOB$LEAVE" ] && read -r ACTIVATE_S REVERT_S _ <"$T/limits"; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
     commit-held)
       if lock_mine && mv -f .shipit/pending .shipit/committed; then
+        # What is told must be so after a power cut, too.
+        sync_one .shipit
         STATE=committed; say committed; start record 120
       else
         CAUSE="the commit could not be written"

@@ -1,18 +1,20 @@
 //! Events for GitHub Actions: plain lines, folded step by step into groups, with annotations, masks, a summary and
 //! outputs. Text from elsewhere never becomes a command to the runner.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
 use std::path::Path;
 
 use super::summary::{Files, Summary};
-use super::{Look, Plain, safe};
+use super::{Look, Plain, safe, told};
 use crate::error::Error;
 use crate::event::{Event, EventKind};
 use crate::secret::Mask;
 
 /// Of a step that was told as it went, the lines that are repeated outside its fold when it fails.
 const REPEATED: usize = 30;
+/// Of a step that is told at its end, the lines that are kept: the last ones, as everywhere.
+const KEPT: usize = 10_000;
 
 type Key = (Option<String>, &'static str);
 
@@ -26,7 +28,7 @@ pub struct Github<W> {
     /// What came from others meanwhile: groups can't be nested or interleaved.
     waiting: String,
     /// Lines of the steps that go on.
-    lines: HashMap<Key, Vec<String>>,
+    lines: HashMap<Key, VecDeque<String>>,
     files: Files,
     summary: Summary,
 }
@@ -62,14 +64,14 @@ impl<W: Write> Github<W> {
                 }
                 match lines.is_empty() {
                     true => self.tell(&title),
-                    false => self.tell(&format!("::group::{title}{}::endgroup::\n", joined(&lines))),
+                    false => self.tell(&format!("::group::{title}{}::endgroup::\n", joined(&lines, 0))),
                 }
             }
             EventKind::StepFailed { step, .. } => {
                 let lines = self.lines.remove(&key(step)).unwrap_or_default();
                 let told = self.open.as_ref() == Some(&key(step));
                 let from = if told { lines.len().saturating_sub(REPEATED) } else { 0 };
-                let text = format!("{}{}", inert(&self.plain.lines(event)), joined(&lines[from..]));
+                let text = format!("{}{}", inert(&self.plain.lines(event)), joined(&lines, from));
                 if told { self.close(&text) } else { self.tell(&text) }
             }
             EventKind::Warning { text } => {
@@ -110,7 +112,11 @@ impl<W: Write> Github<W> {
         let line = format!("  {}", safe(&self.mask, text).join(" "));
         let text = inert(&format!("{line}\n"));
         let open = self.open.as_ref() == Some(&key);
-        self.lines.entry(key).or_default().push(line);
+        let lines = self.lines.entry(key).or_default();
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line);
         if open { self.write(&text) } else { Ok(()) }
     }
 
@@ -139,7 +145,7 @@ impl<W: Write> Github<W> {
 /// An error before any run began: an annotation for each problem at its place in the file, or one for the whole.
 pub(super) fn annotations(error: &Error, workspace: Option<&Path>) -> String {
     let Error::Config { file, problems } = error else {
-        return format!("::error title=shipit::{}\n", data(&error.to_string()));
+        return format!("::error title=shipit::{}\n", data(&told(&error.to_string())));
     };
     let full = std::path::absolute(file).unwrap_or_else(|_| file.clone());
     let name = workspace.and_then(|root| full.strip_prefix(root).ok()).unwrap_or(&full).to_string_lossy();
@@ -149,7 +155,7 @@ pub(super) fn annotations(error: &Error, workspace: Option<&Path>) -> String {
             format!(",line={line},endLine={line},col={column},endColumn={end}")
         });
         let hint = if problem.hint.is_empty() { String::new() } else { format!(" ({})", problem.hint) };
-        format!("::error file={}{at}::{}\n", property(&name), data(&format!("{}{hint}", problem.what)))
+        format!("::error file={}{at}::{}\n", property(&name), data(&told(&format!("{}{hint}", problem.what))))
     };
     problems.iter().map(one).collect()
 }
@@ -181,6 +187,7 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-fn joined(lines: &[String]) -> String {
-    lines.iter().map(|line| inert(&format!("{line}\n"))).collect()
+/// The lines from the one of this number on.
+fn joined(lines: &VecDeque<String>, from: usize) -> String {
+    lines.iter().skip(from).map(|line| inert(&format!("{line}\n"))).collect()
 }

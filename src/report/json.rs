@@ -22,19 +22,21 @@ impl<W: Write> Json<W> {
 
     /// Writes one event.
     pub fn event(&mut self, event: &Event) -> io::Result<()> {
-        let mut value = serde_json::to_value(event)?;
-        self.clean(&mut value);
+        let value = clean(&self.mask, &serde_json::to_value(event)?);
         // One write for the whole line, so that a reader never sees half of one.
         self.out.write_all(format!("{value}\n").as_bytes())?;
         self.out.flush()
     }
+}
 
-    fn clean(&self, value: &mut Value) {
-        match value {
-            Value::String(text) => *text = safe(&self.mask, text).join("\n"),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.clean(item)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| self.clean(field)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+/// The same value, each text in it without secrets and control characters.
+pub fn clean(mask: &Mask, value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(safe(mask, text).join("\n")),
+        Value::Array(items) => items.iter().map(|item| clean(mask, item)).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, field)| (safe(mask, name).join(" "), clean(mask, field))).collect()
         }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }

@@ -13,11 +13,10 @@ mod tests;
 use std::io;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, show_problems};
-use crate::event::Event;
+use crate::event::{Event, Listener};
 use crate::secret::Mask;
 use crate::text::{Paint, clean};
 
@@ -47,7 +46,7 @@ pub enum Kind {
 
 /// Writes each event until all senders are gone; wait for the handle before the program ends. On a thread of its
 /// own: a full pipe must not hold up the pings that keep the hosts from reverting.
-pub fn spawn(kind: Kind, mask: Mask, events: UnboundedReceiver<Event>) -> JoinHandle<()> {
+pub fn spawn(kind: Kind, mask: Mask, events: Listener) -> JoinHandle<()> {
     tokio::task::spawn_blocking(move || match kind {
         Kind::Plain(look) => {
             let mut plain = Plain::new(io::stderr(), look, mask);
@@ -72,19 +71,19 @@ pub fn spawn(kind: Kind, mask: Mask, events: UnboundedReceiver<Event>) -> JoinHa
 }
 
 /// Hands over every event; after the first that could not be written, drops them.
-fn drain(mut events: UnboundedReceiver<Event>, mut write: impl FnMut(&Event) -> io::Result<()>) {
+fn drain(mut events: Listener, mut write: impl FnMut(&Event) -> io::Result<()>) {
     let mut open = true;
-    while let Some(event) = events.blocking_recv() {
+    while let Some(event) = events.blocking_next() {
         open = open && write(&event).is_ok();
     }
 }
 
 /// The same, and none whenever nothing has happened for a moment.
-fn drain_ticking(mut events: UnboundedReceiver<Event>, mut write: impl FnMut(Option<&Event>) -> io::Result<()>) {
+fn drain_ticking(mut events: Listener, mut write: impl FnMut(Option<&Event>) -> io::Result<()>) {
     let runtime = tokio::runtime::Handle::current();
     let mut open = true;
     loop {
-        match runtime.block_on(async { tokio::time::timeout(TICK, events.recv()).await }) {
+        match runtime.block_on(async { tokio::time::timeout(TICK, events.next()).await }) {
             Ok(Some(event)) => open = open && write(Some(&event)).is_ok(),
             Ok(None) => return,
             Err(_) => open = open && write(None).is_ok(),
@@ -105,6 +104,13 @@ fn env(name: &str) -> Option<String> {
 /// Whether this is a job of GitHub Actions.
 pub fn on_github() -> bool {
     env("GITHUB_ACTIONS").is_some_and(|value| value == "true")
+}
+
+/// Lines that no run's events tell, as they may be shown.
+pub fn told(text: &str) -> String {
+    let mask = Mask::known();
+    let whole = mask.apply(text);
+    whole.split('\n').map(|line| mask.apply(&clean(line, usize::MAX))).collect::<Vec<_>>().join("\n")
 }
 
 /// An error that no run's events tell, of a host in a listing.
@@ -132,7 +138,7 @@ pub fn refused(kind: Kind, error: &Error) {
                 value["file"] = file.to_string_lossy().into();
                 value["problems"] = problems.iter().map(as_json).collect();
             }
-            println!("{value}");
+            println!("{}", json::clean(&Mask::known(), &value));
             eprint!("{text}");
         }
     }
@@ -148,10 +154,11 @@ fn as_json(problem: &crate::error::Problem) -> serde_json::Value {
 /// The lines of an error: what, and what to do.
 fn failure(error: &Error, color: bool) -> String {
     let what = match error {
-        Error::Config { file, problems } => show_problems(file, problems, color),
-        other => other.to_string(),
+        // Coloured where it stands, of a file that was read as text.
+        Error::Config { file, problems } => Mask::known().apply(&show_problems(file, problems, color)),
+        other => told(&other.to_string()),
     };
-    let hint = error.hint();
+    let hint = told(&error.hint());
     let gap = if matches!(error, Error::Config { .. }) { "\n" } else { "" };
     let hint = match hint.is_empty() {
         true => String::new(),

@@ -244,7 +244,7 @@ fn matters(kind: &EventKind) -> bool {
 
 /// What a host is going to be sent where it has a part already: `sends 3 of 45 files (157 KB), 42 are there (4.0 MB)`.
 pub(super) fn sends(transfer: &Transfer) -> Option<String> {
-    let Transfer { sent, reused, wire } = transfer;
+    let Transfer { sent, reused, wire, .. } = transfer;
     let all = count(sent.files + reused.files, "file");
     let text = format!(
         "sends {} of {all} ({}), {} are there ({})",

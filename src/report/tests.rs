@@ -11,7 +11,7 @@ fn transfer(sent: usize, reused: usize) -> EventKind {
     let amount = |files: usize| Amount { files, bytes: files as u64 * 1_000_000 };
     EventKind::Transfer {
         step: "receive",
-        transfer: Transfer { sent: amount(sent), reused: amount(reused), wire: None },
+        transfer: Transfer { sent: amount(sent), reused: amount(reused), ..Transfer::default() },
     }
 }
 

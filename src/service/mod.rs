@@ -73,7 +73,8 @@ pub fn program(service: &Service) -> String {
 }
 
 fn without_comments<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let kept: Vec<&str> = lines.filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty()).collect();
+    let kept: Vec<&str> =
+        lines.filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty()).collect();
     kept.join("\n") + "\n"
 }
 
@@ -160,12 +161,15 @@ const PM2_LOCK: Duration = Duration::from_secs(75);
 
 /// How many workers are reckoned with at least where the number is the host's to choose.
 const MANY: u32 = 16;
+/// And at the most: a host's word must not make a run wait for ever.
+const MOST: u32 = 4096;
 
 /// The workers that are reckoned with: `"max"` is one a core; an ecosystem file's number is known to the host only,
 /// which refuses a larger one.
 fn workers(pm2: &Pm2, cores: u32) -> u32 {
     let most = MANY.max(cores);
-    if pm2.ecosystem.is_some() { most } else { pm2.instances.unwrap_or(most) }
+    let wanted = if pm2.ecosystem.is_some() { most } else { pm2.instances.unwrap_or(most) };
+    wanted.min(MOST)
 }
 
 /// The longest a line of `command` and the proof after it may take: each status line before the last may use its time.

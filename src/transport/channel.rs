@@ -19,6 +19,14 @@ pub type Stdin = Pin<Box<dyn AsyncWrite + Send>>;
 const TAIL: usize = 40;
 /// How many unread replies may pile up before the host has to wait.
 const PENDING: usize = 4096;
+/// The most that one script may say, in bytes, a hook's own lines apart: more than a release of half a million files makes
+/// a host answer, and enough for days of pings. Who says more is no host of ours, and is not listened to any longer.
+const MOST: usize = 64 * 1024 * 1024;
+/// What a line takes beside its text, where somebody keeps it.
+const EACH: usize = 128;
+/// The same, where people are shown it: some thousands of such lines are more than any run has.
+const TOLD: usize = 8 * 1024;
+const TOO_MUCH: &str = "the host says more than any script of shipit does, and was not listened to any longer";
 
 /// A script that was started.
 pub struct Running {
@@ -45,35 +53,57 @@ impl Running {
         stderr: impl AsyncRead + Send + Unpin + 'static,
         keep: K,
     ) -> Running {
+        Running::bounded(stdin, stdout, stderr, keep, MOST)
+    }
+
+    fn bounded<K: Send + 'static>(
+        stdin: Stdin,
+        stdout: impl AsyncRead + Send + Unpin + 'static,
+        stderr: impl AsyncRead + Send + Unpin + 'static,
+        keep: K,
+        most: usize,
+    ) -> Running {
         let log = Arc::new(Mutex::new(VecDeque::new()));
         let (to, replies) = mpsc::channel(PENDING);
         let tail = Arc::clone(&log);
-        let errors = tokio::spawn(each_line(stderr, move |line| {
+        let errors = tokio::spawn(each_line(stderr, usize::MAX, move |line| {
             push(&tail, line);
             async { true }
         }));
         let tail = Arc::clone(&log);
         let (held, released) = oneshot::channel();
+        let mut left = most;
         tokio::spawn(async move {
-            let read = each_line(stdout, move |line| {
-                let reply = Reply::parse(&line);
-                if reply.is_none() {
-                    push(&tail, line);
+            let noise = Arc::clone(&tail);
+            let read = each_line(stdout, most, move |line| {
+                let mut reply = Reply::parse(&line);
+                left = left.saturating_sub(match &reply {
+                    Some(Reply::Out(_)) => 0,
+                    Some(Reply::Note(_) | Reply::Warn(_) | Reply::Log(_)) => line.len() + TOLD,
+                    _ => line.len() + EACH,
+                });
+                let goes_on = left > 0;
+                if !goes_on {
+                    reply = None;
+                } else if reply.is_none() {
+                    push(&noise, line);
                 }
                 let to = to.clone();
                 async move {
-                    match reply {
+                    if let Some(reply) = reply {
                         // Nobody reads any more: keep draining, so that the remote never blocks.
-                        Some(reply) => {
-                            let _ = to.send(reply).await;
-                            true
-                        }
-                        None => true,
+                        let _ = to.send(reply).await;
                     }
+                    goes_on
                 }
             });
             tokio::select! {
-                () = async { read.await; let _ = errors.await; } => {}
+                () = async {
+                    if !read.await {
+                        push(&tail, TOO_MUCH.to_owned());
+                    }
+                    let _ = errors.await;
+                } => {}
                 _ = released => {}
             }
             drop(keep);
@@ -104,14 +134,16 @@ fn push(log: &Mutex<VecDeque<String>>, line: String) {
     log.push_back(clean(&line, 400));
 }
 
-/// Calls `each` for every line, bounded in length, until the end or until it says stop.
-async fn each_line<F, W>(from: impl AsyncRead + Unpin, mut each: F)
+/// Calls `each` for every line, cut to a bound, until the end; false where `each` said stop, or where a line went on for more
+/// than `most` bytes.
+pub(crate) async fn each_line<F, W>(from: impl AsyncRead + Unpin, most: usize, mut each: F) -> bool
 where
     F: FnMut(String) -> W,
     W: Future<Output = bool>,
 {
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
+    let mut length = 0usize;
     loop {
         let (used, ended) = match reader.fill_buf().await {
             Ok([]) | Err(_) => break,
@@ -128,15 +160,79 @@ where
         };
         reader.consume(used);
         line.truncate(LONGEST);
+        length = length.saturating_add(used);
         if ended {
             let text = String::from_utf8_lossy(&line).into_owned();
             line.clear();
+            length = 0;
             if !each(text).await {
-                return;
+                return false;
             }
+        } else if length > most {
+            return false;
         }
     }
-    if !line.is_empty() {
-        each(String::from_utf8_lossy(&line).into_owned()).await;
+    line.is_empty() || each(String::from_utf8_lossy(&line).into_owned()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEW: usize = 2 << 20;
+
+    /// What a host that prints this is heard to answer.
+    async fn heard(stdout: impl AsyncRead + Send + Unpin + 'static) -> (Vec<Reply>, Vec<String>) {
+        let mut running = Running::bounded(Box::pin(tokio::io::sink()), stdout, tokio::io::empty(), (), FEW);
+        let mut replies = Vec::new();
+        while let Some(reply) = running.replies.recv().await {
+            replies.push(reply);
+        }
+        (replies, running.log())
+    }
+
+    #[tokio::test]
+    async fn lines_are_whole_however_they_arrive_and_a_last_one_needs_no_end() {
+        let (mut to, from) = tokio::io::duplex(3);
+        let writing =
+            tokio::spawn(async move { to.write_all(b"noise\n@pong idle\n@why \xff x\n@rea\0dy\n@bye end").await });
+        let (replies, log) = heard(from).await;
+        assert!(writing.await.unwrap().is_ok());
+        let expected = [Reply::Pong("idle".into()), Reply::Why("\u{fffd} x".into()), Reply::Bye("end".into())];
+        assert_eq!(replies, expected);
+        assert_eq!(log, ["noise", "@ready"]);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_never_stops_is_not_listened_to_for_ever() {
+        let (replies, log) = heard(tokio::io::repeat(b'x')).await;
+        assert_eq!((replies.len(), &*log), (0, &[TOO_MUCH.to_owned()][..]));
+        // Some of these would be kept by somebody, and none ends.
+        for line in [format!("@record {}\n", "x".repeat(10_000)), "\n".repeat(100), "@pong idle\n".repeat(100)] {
+            let (mut to, from) = tokio::io::duplex(1 << 16);
+            tokio::spawn(async move { while to.write_all(line.as_bytes()).await.is_ok() {} });
+            let mut running = Running::bounded(Box::pin(tokio::io::sink()), from, tokio::io::empty(), (), FEW);
+            let mut bytes = 0;
+            while let Some(reply) = running.replies.recv().await {
+                bytes += if let Reply::Record(text) = reply { text.len() } else { 0 };
+            }
+            assert!(bytes <= FEW);
+            assert_eq!(running.log().last().map(String::as_str), Some(TOO_MUCH));
+        }
+        // Of these there may be any number.
+        let many = FEW / 50;
+        let (mut to, from) = tokio::io::duplex(1 << 16);
+        let lines = format!("@out {}\n", "x".repeat(60)).repeat(100);
+        tokio::spawn(async move {
+            for _ in 0..=many / 100 {
+                to.write_all(lines.as_bytes()).await.unwrap();
+            }
+        });
+        let mut running = Running::bounded(Box::pin(tokio::io::sink()), from, tokio::io::empty(), (), FEW);
+        let mut lines = 0;
+        while running.replies.recv().await.is_some() {
+            lines += 1;
+        }
+        assert!(lines > many && lines * 60 > FEW);
     }
 }

@@ -2,12 +2,15 @@
 //! replies; what they mean is the engine's business.
 
 mod channel;
+mod files;
 mod local;
 mod ssh;
 
 use std::path::PathBuf;
 
+pub(crate) use channel::each_line;
 pub use channel::{Running, Stdin};
+pub use files::allow_many_files;
 
 use crate::config::{Address, Host, Ssh as SshConfig};
 use crate::error::Result;

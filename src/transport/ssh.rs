@@ -1,6 +1,8 @@
 //! Over ssh: one master of our own a host, started with the user's ssh config, agent and jump hosts; every script is a
 //! channel of it, spoken to without a child process (native mux), so that a Ctrl-C in the terminal hits only us.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -18,6 +20,8 @@ use crate::text::clean;
 
 /// ssh appends 17 characters to the socket's path while it binds, and the system allows about 104.
 const LONGEST_DIRECTORY: usize = 75;
+/// As much of ssh's own log is read.
+const LOGGED: u64 = 1 << 20;
 /// A host may allow one channel a connection (`MaxSessions 1`): then each channel gets a connection of its own.
 const MOST_MASTERS: usize = 6;
 
@@ -86,6 +90,13 @@ impl Ssh {
         self.directory.path().join(format!("l{number}"))
     }
 
+    /// What ssh has logged: its own words, and what a host says before it lets anybody in, which may be anything.
+    fn logged(&self, number: usize) -> String {
+        let mut bytes = Vec::new();
+        let _ = File::open(self.log(number)).and_then(|file| file.take(LOGGED).read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// ssh with what all its calls have in common; the host comes last.
     fn ssh(&self) -> Command {
         let mut command = Command::new("ssh");
@@ -106,7 +117,7 @@ impl Ssh {
 
     /// Why ssh did not connect, from its own log.
     async fn refused(&self, number: usize) -> Error {
-        let mut log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
+        let mut log = self.logged(number);
         if log.contains("kex_exchange_identification") || log.contains("banner exchange") {
             log = self.said_on_the_way().await + &log;
         }
@@ -126,12 +137,12 @@ impl Ssh {
     }
 
     pub(super) fn forwards_nothing(&self) -> bool {
-        std::fs::read_to_string(self.log(0)).is_ok_and(|log| log.contains("administratively prohibited"))
+        self.logged(0).contains("administratively prohibited")
     }
 
     pub(super) fn last_words(&self) -> String {
         let number = self.masters.lock().expect("no holder panics").len().saturating_sub(1);
-        let log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
+        let log = self.logged(number);
         log.lines().rev().map(|line| clean(line.trim(), 200)).find(|line| !line.is_empty()).unwrap_or_default()
     }
 

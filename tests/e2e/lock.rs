@@ -3,16 +3,18 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::support::account::Account;
 use super::support::process::eventually;
-use super::support::shipit::{Running, Shipit};
+use super::support::proxy::Proxy;
+use super::support::shipit::{Output, Running, Shipit};
 use super::support::{App, Bench, Live, Make, STAGE};
 
 /// A project that deploys to the bench's path as `shipit-b`.
-fn second(bench: &Bench) -> Shipit {
+pub(super) fn second(bench: &Bench) -> Shipit {
     let host = bench.host();
     host.site.share_with_group(Account::common_group());
     let project = bench.area.dir("second");
@@ -37,7 +39,11 @@ fn holding(bench: &mut Bench) -> (Running, PathBuf) {
 
 /// The text of the lock as it is now.
 fn lock_text(bench: &Bench) -> String {
-    let dir = bench.site().dir.join(".shipit");
+    lock_of(&bench.site().dir)
+}
+
+fn lock_of(dir: &Path) -> String {
+    let dir = dir.join(".shipit");
     let locks = fs::read_dir(&dir).unwrap().filter_map(|entry| {
         let name = entry.unwrap().file_name().into_string().ok()?;
         Some((name.strip_prefix("lock.")?.parse::<u64>().ok()?, fs::read_link(dir.join(&name)).ok()?))
@@ -73,11 +79,11 @@ fn who_waits_is_next() {
     let (first, go) = holding(&mut bench);
     let waiting = second.spawn_json(&["deploy", STAGE, "--wait", "2m"]);
     // It has met the lock once its own connection stands; the first is then released.
-    eventually("the second has connected", std::time::Duration::from_secs(30), || {
+    eventually("the second has connected", Duration::from_secs(30), || {
         let log = bench.host().sshd.log();
         if log.contains("Accepted publickey for shipit-b") { Ok(()) } else { Err(waiting.so_far()) }
     });
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     fs::write(&go, "").unwrap();
     let first = first.finish().expect(0).release();
     let last = waiting.finish().expect(0).release();
@@ -103,7 +109,7 @@ fn of_many_at_once_exactly_one_wins() {
                 runs.remove(n).finish().expect(3);
                 refused += 1;
             }
-            None => std::thread::sleep(std::time::Duration::from_millis(20)),
+            None => std::thread::sleep(Duration::from_millis(20)),
         }
     }
     fs::write(&go, "").unwrap();
@@ -151,4 +157,50 @@ fn a_dead_owners_lock_is_taken_over() {
     bench.config.unset("build.command");
     let id = bench.release(&App::site("v2"));
     bench.site().assert_invariant(&Live::New(id));
+}
+
+/// Two clients that name the same two machines in opposite order, each with the far link to its second: each gets the lock
+/// that the other lacks. Whoever hears that first lets go and comes again; one follows the other, on both machines alike.
+#[test]
+fn two_clients_in_opposite_order_wait_for_each_other() {
+    let mut bench = Make::files().hosts(2).proxied().bench();
+    bench.config.set("rollout.silence", "15s");
+    let first = bench.release(&App::site("v0"));
+    let far: Vec<Proxy> = bench.hosts.iter().map(|host| Proxy::start(host.sshd.port)).collect();
+    let known: String = bench
+        .hosts
+        .iter()
+        .zip(&far)
+        .map(|(host, far)| host.sshd.known_host(far.port) + &host.sshd.known_host(host.ssh_port()))
+        .collect();
+    fs::write(bench.area.path().join("known_hosts"), known).unwrap();
+    let clients = [(0, 1), (1, 0)].map(|(near, other)| {
+        let project = bench.area.dir(&format!("client-{near}"));
+        let mut addresses = [bench.hosts[near].address(), bench.hosts[other].address()];
+        let through = format!("shipit-a@127.0.0.1:{}", far[other].port);
+        addresses[1].insert("address".into(), through.into());
+        let mut config = bench.config.clone();
+        config.set("stages.production.hosts", addresses.map(toml::Value::from).to_vec());
+        config.write(&project.join("deploy.toml"));
+        App::site(&format!("of client {near}")).write(&project.join("dist"));
+        bench.shipit.within(&project)
+    });
+    far.iter().for_each(|far| far.delay(Duration::from_millis(600)));
+    let runs = clients.each_ref().map(|client| client.spawn_json(&["deploy", STAGE, "--wait", "4m"]));
+    eventually("each has the lock that is near", Duration::from_secs(60), || {
+        let free = bench.hosts.iter().find(|host| lock_of(&host.site.dir) == "free");
+        free.map_or(Ok(()), |host| Err(format!("{} is free\n{}\n{}", host.name, runs[0].so_far(), runs[1].so_far())))
+    });
+    far.iter().for_each(|far| far.delay(Duration::ZERO));
+    let ended = runs.map(|run| run.finish().expect(0));
+    let waited = ended.iter().flat_map(Output::events).any(|event| event.text("text").starts_with("waiting: "));
+    assert!(waited, "they never met: {}\n{}", ended[0], ended[1]);
+    let mut releases = ended.map(|output| output.release());
+    releases.sort();
+    let [second, third] = releases;
+    for host in &bench.hosts {
+        host.site.assert_invariant(&Live::New(third.clone()));
+        assert_eq!(host.site.record(&third)["previous"], *second, "one after the other");
+        assert_eq!(host.site.record(&second)["previous"], *first);
+    }
 }

@@ -66,18 +66,54 @@ fn the_next_example_goes_live_is_replaced_and_comes_back() {
     example::copy("next-pm2", &bench.project);
     let first = deploy(&mut bench, "first", "npm ci --no-audit --no-fund && npm run build");
     assert_serves(&bench, &first, "first");
+    let of_first = assets(&bench, &first);
+    // A component of the browser's: its chunk gets another name.
+    let counter = bench.project.join("app/counter.js");
+    fs::write(&counter, fs::read_to_string(&counter).unwrap().replace("pressed", "pushed")).unwrap();
+    bench.config.set("assets.keep", 1).set("build.env.NEXT_DEPLOYMENT_ID", "second-1");
     let second = deploy(&mut bench, "second", "npm run build");
     assert_serves(&bench, &second, "second");
+    assert_eq!(bench.site().record(&second)["deployment"], "second-1");
+    let of_second: BTreeSet<String> = assets(&bench, &second).difference(&of_first).cloned().collect();
+    assert_answer(&bench, 200, &of_first);
     bench.run("rollback", &[]).expect(0);
     assert_serves(&bench, &first, "first");
+    assert_answer(&bench, 200, &of_second);
     bench.run("rollback", &[&second]).expect(0);
+    bench.config.unset("build.env.NEXT_DEPLOYMENT_ID");
     let third = one_line_costs_little(&mut bench, &second);
+    assert_answer(&bench, 200, &of_second);
+    // Two releases ago, and in no build since.
+    let built = served(&bench.project.join(".next/static"));
+    let gone: BTreeSet<String> = of_first.difference(&built).cloned().collect();
+    assert!(gone.iter().any(|asset| asset.contains("/chunks/")), "a chunk has changed: {gone:?}");
+    assert_answer(&bench, 404, &gone);
 
     // A build that fails ships nothing, least of all what the last one left.
     bench.config.set("build.command", "rm -rf .next/static && exit 3");
     bench.write_config();
     bench.run("deploy", &[]).expect(1);
     bench.host().assert_live(&Live::Old(third), 2);
+}
+
+/// The addresses of all files below a folder that is served as `/_next/static`.
+fn served(folder: &Path) -> BTreeSet<String> {
+    let files = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.unwrap());
+    let files = files.filter(|entry| entry.file_type().is_file());
+    files.map(|file| format!("/_next/static/{}", file.path().strip_prefix(folder).unwrap().display())).collect()
+}
+
+fn assets(bench: &Bench, release: &str) -> BTreeSet<String> {
+    served(&bench.site().dir.join("releases").join(release).join(".next/static"))
+}
+
+/// What a page that is open may ask for next.
+#[track_caller]
+fn assert_answer(bench: &Bench, status: u16, assets: &BTreeSet<String>) {
+    assert!(!assets.is_empty());
+    for asset in assets {
+        assert_eq!(bench.host().get(asset).0, status, "{asset}");
+    }
 }
 
 /// What a host with PM2 may cost beside the upload: scripts, answers to them, looks at the app's health, and ssh itself.

@@ -99,6 +99,19 @@ fn a_short_pause_of_the_link_is_no_failure() {
     bench.host().assert_live(&Live::New(id), 2);
 }
 
+/// A ping waits behind what was sent before it, and buffers on the way take megabytes at once.
+#[test]
+fn an_upload_over_a_slow_link_is_no_silence() {
+    let mut bench = Make::files().proxied().bench();
+    bench.config.set("rollout.silence", "4s");
+    bench.release(&App::site("v1"));
+    bench.host().proxy().limit(250_000);
+    let began = Instant::now();
+    let id = bench.release(&App::site("v2").ballast(2_000_000));
+    assert!(began.elapsed() > Duration::from_secs(7), "the link was slow");
+    bench.site().assert_invariant(&Live::New(id));
+}
+
 #[test]
 fn a_client_that_stops_and_wakes_up() {
     let (bench, old) = live();

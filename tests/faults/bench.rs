@@ -1,19 +1,17 @@
 //! One case's own project, home on the host, way to it, and place to stop at.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::disk::Disk;
 use crate::ground::{Ground, Made, copy_home};
-use crate::matrix::{At, Fault, Place, Service, Verb, Way, places};
+use crate::matrix::{At, Case, Fault, Place, Service, Way};
 use crate::spot::Spot;
 use crate::support::account::Account;
-use crate::support::apps::App;
 use crate::support::config::Config;
+use crate::support::pm2::Pm2;
 use crate::support::ports;
 use crate::support::process::{self, Signal, eventually};
 use crate::support::proxy::Proxy;
@@ -25,15 +23,16 @@ pub(crate) struct Bench {
     pub(crate) dir: PathBuf,
     pub(crate) site: Site,
     pub(crate) shipit: Shipit,
-    pub(crate) project: PathBuf,
     pub(crate) config: Config,
     pub(crate) spot: Spot,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) disk: Option<Disk>,
+    pub(crate) pm2: Option<Pm2>,
     pub(crate) port: u16,
     pub(crate) service: Service,
-    owner: Account,
-    way: Way,
+    /// Whoever works on the host.
+    pub(crate) owner: Account,
+    project: PathBuf,
     limits: Limits,
     place: Place,
 }
@@ -47,40 +46,42 @@ struct Limits {
 }
 
 impl Limits {
-    fn of(place: Place, fault: Fault) -> Limits {
+    fn of(case: &Case) -> Limits {
         Limits {
-            timeout: if fault == Fault::Hangs { 1 } else { 60 },
-            within: if matches!(fault, Fault::Hangs | Fault::ToolFails) { 8 } else { 60 },
-            soak: if place.name == "soak" { 2 } else { 0 },
+            timeout: if case.fault == Fault::Hangs { 1 } else { 60 },
+            within: if matches!(case.fault, Fault::Hangs | Fault::ToolFails) { 8 } else { 60 },
+            soak: if case.place.name == "soak" { 2 } else { 0 },
         }
     }
 }
 
 impl Bench {
-    /// One whose run stops at `place`; nothing is live.
-    pub(crate) fn new(ground: &Ground, number: usize, service: Service, way: Way, place: Place, fault: Fault) -> Bench {
+    /// One whose run stops at the case's place; nothing is live.
+    pub(crate) fn new(ground: &Ground, number: usize, case: &Case) -> Bench {
+        let Case { service, way, place, fault, .. } = *case;
         let dir = ground.case(number);
         let key = dir.file_name().unwrap().to_str().unwrap().to_owned();
-        let (uid, gid) = ground.owner(way);
+        let owner = ground.owner(way);
         let home = dir.join("srv");
         fs::create_dir(&home).unwrap();
         let disk = (fault == Fault::DiskFull).then(|| Disk::mount(&home));
-        chown(&home, Some(uid), Some(gid)).unwrap();
+        owner.own(&home);
         let run = dir.join("run");
         for path in [dir.join("project"), dir.join("other"), dir.join("home"), run.clone()] {
             fs::create_dir(path).unwrap();
         }
         fs::set_permissions(&run, fs::Permissions::from_mode(0o700)).unwrap();
-        let spot = Spot::new(&dir.join("spot"), (uid, gid), place, fault, &ground.looks, &key);
+        let pm2 = (service == Service::Pm2).then(|| Pm2::new(&dir.join("pm2"), &owner));
+        let spot = Spot::new(&dir.join("spot"), &owner, case, pm2.as_ref(), &ground.looks);
         let proxied = way == Way::Ssh && matches!(fault, Fault::Cut | Fault::Silent);
         let proxy = proxied.then(|| Proxy::start(ground.sshd.port));
         let ssh_port = proxy.as_ref().map_or(ground.sshd.port, |proxy| proxy.port);
-        let limits = Limits::of(place, fault);
+        let limits = Limits::of(case);
         // Short only where it is waited for: under load a host may not be heard for seconds.
         let silence = if matches!(fault, Fault::Stopped | Fault::Silent) { "2s" } else { "15s" };
         let mut config = Config::files();
         let address = match way {
-            Way::Ssh => format!("{}@127.0.0.1:{ssh_port}", ground.account.name),
+            Way::Ssh => format!("{}@127.0.0.1:{ssh_port}", owner.name),
             Way::Local => "local".to_owned(),
         };
         config
@@ -100,12 +101,7 @@ impl Bench {
             .set("stages.production.hosts", vec![address])
             .set("stages.production.path", home.display().to_string());
         let port = ports::free();
-        if service == Service::Command {
-            for line in ["start", "status", "revert", "stop"] {
-                config.set(&format!("service.command.{line}"), format!("sh service.sh {line}"));
-            }
-            config.set("service.command.port", i64::from(port)).set("health.path", "/health");
-        }
+        service.configure(&mut config, port);
         if let At::Line(line) = place.at {
             // Only a line that hangs is to meet its limit.
             let limit = if fault == Fault::Hangs { "2s" } else { "2m" };
@@ -115,22 +111,7 @@ impl Bench {
         let project = dir.join("project");
         let shipit = Shipit::new(&project, &dir.join("home")).env("XDG_RUNTIME_DIR", &run.display().to_string());
         let site = Site::new(&home, &home);
-        Bench {
-            dir,
-            site,
-            shipit,
-            project,
-            config,
-            spot,
-            proxy,
-            disk,
-            port,
-            owner: ground.account.clone(),
-            way,
-            limits,
-            place,
-            service,
-        }
+        Bench { dir, site, shipit, config, spot, proxy, disk, pm2, port, service, owner, project, limits, place }
     }
 
     /// Puts a copy of what was made into the home.
@@ -147,6 +128,8 @@ impl Bench {
             (shown(&made.dir), shown(&self.dir)),
             (format!("PORT='{}'", made.port), format!("PORT='{}'", self.port)),
             (format!("PORT={}", made.port), format!("PORT={}", self.port)),
+            (format!("\"PORT\":\"{}\"", made.port), format!("\"PORT\":\"{}\"", self.port)),
+            (format!("\"PORT\": \"{}\"", made.port), format!("\"PORT\": \"{}\"", self.port)),
             (format!("\"port\":{}", made.port), format!("\"port\":{}", self.port)),
             ("/always\"".to_owned(), format!("/{key}\"")),
         ];
@@ -173,36 +156,7 @@ impl Bench {
                 }
             }
         }
-        if self.service == Service::Command {
-            let mut start = match self.way {
-                Way::Ssh => self.owner.command("sh"),
-                Way::Local => Command::new("sh"),
-            };
-            let live = fs::canonicalize(self.site.dir.join("current")).unwrap();
-            start.args(["-c", "cd \"$1\" && exec sh service.sh start", "start"]).arg(live);
-            assert!(start.env("PORT", self.port.to_string()).stdin(Stdio::null()).status().unwrap().success());
-            eventually("the service runs", Duration::from_secs(20), || self.serves().map(|_| ()));
-        }
-    }
-
-    /// The release that the service is, by its own word and by the kernel's; and its process.
-    pub(crate) fn serves(&self) -> Result<(String, u32), String> {
-        let [pid] = self.servers()[..] else { return Err(format!("servers: {:?}", self.servers())) };
-        let cwd = process::cwd(pid).ok_or("the server is gone")?;
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).map_err(|error| error.to_string())?;
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-        let asked = stream.write_all(b"GET /health HTTP/1.0\r\n\r\n");
-        let mut answer = String::new();
-        asked.and_then(|()| stream.read_to_string(&mut answer)).map_err(|error| error.to_string())?;
-        let told = format!("\"cwd\":\"{}\"", cwd.display());
-        let ok = answer.contains("\"status\":\"ok\"") && answer.contains(&told);
-        let release = cwd.strip_prefix(self.site.dir.join("releases")).ok().and_then(Path::to_str);
-        release.filter(|_| ok).map(|id| (id.to_owned(), pid)).ok_or(format!("{cwd:?} answers {answer}"))
-    }
-
-    /// The app's processes.
-    pub(crate) fn servers(&self) -> Vec<u32> {
-        self.standing().into_iter().filter(|pid| is_server(*pid)).collect()
+        self.begin_service(&made.dir, &names);
     }
 
     /// Writes config and app.
@@ -259,16 +213,6 @@ impl Bench {
         process::all().into_iter().filter(ours).collect()
     }
 
-    /// What works in the home beside the app.
-    pub(crate) fn strangers(&self) -> Vec<u32> {
-        self.standing().into_iter().filter(|pid| !is_server(*pid)).collect()
-    }
-
-    fn standing(&self) -> Vec<u32> {
-        let here = |pid: &u32| process::cwd(*pid).is_some_and(|cwd| cwd.starts_with(&self.site.dir));
-        process::all().into_iter().filter(|pid| here(pid) && process::alive(*pid)).collect()
-    }
-
     /// Waits until nothing works in the home any more.
     pub(crate) fn quiet(&self) {
         eventually("nothing works in the home", Duration::from_secs(20), || {
@@ -280,14 +224,12 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
+        // PM2's daemon first: it would start again what is ended.
+        drop(self.pm2.take());
         for pid in self.masters().into_iter().chain(self.standing()) {
             process::signal(pid, Signal::Kill);
         }
     }
-}
-
-fn is_server(pid: u32) -> bool {
-    process::command_line(pid).starts_with("node server.js")
 }
 
 fn set_line(config: &mut Config, line: &str, run: &str, limit: &str) {
@@ -296,121 +238,20 @@ fn set_line(config: &mut Config, line: &str, run: &str, limit: &str) {
         "start" | "status" | "revert" => config
             .set(&format!("service.command.{line}"), format!("{run} && sh service.sh {line}"))
             .set(&format!("service.command.{line}_timeout"), limit),
+        // The app's own: see `service`.
+        "candidate" | "worker" => config,
         hook => {
+            let (step, key) = if hook == "undo" { ("before_switch", "undo") } else { (hook, "run") };
             let mut table = toml::Table::new();
-            table.insert("run".into(), run.into());
+            table.insert("run".into(), "true".into());
+            table.insert(key.into(), run.into());
             table.insert("timeout".into(), limit.into());
-            config.set(&format!("hooks.{hook}"), vec![toml::Value::Table(table)])
+            config.set(&format!("hooks.{step}"), vec![toml::Value::Table(table)])
         }
     };
 }
 
 fn write_project(project: &Path, config: &Config, version: &str, service: Service) {
     config.write(&project.join("deploy.toml"));
-    let app = match service {
-        Service::None => App::site(version),
-        Service::Command => App::server(version).file("service.sh", SERVICE),
-    };
-    app.write(&project.join("dist"));
-}
-
-/// A service's own lines. The server is known by where it stands: a file could not be written on a full disk.
-const SERVICE: &str = r#"# Starts, stops and looks at the server. Run in the release's directory.
-here=$(cd ../.. && pwd -P)
-pid=
-for cwd in $(find /proc/[0-9]*/cwd -maxdepth 0 -lname "$here/releases/*" 2>/dev/null); do
-  p=${cwd#/proc/} p=${p%/cwd}
-  case $(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline") in 'node server.js '*) pid=$p ;; esac
-done
-case $1 in
-  status) [ -n "$pid" ]; exit ;;
-esac
-if [ -n "$pid" ]; then
-  kill -9 "$pid"
-  while [ -e "/proc/$pid/cwd" ]; do sleep 0.02; done
-fi
-[ "$1" != stop ] || exit 0
-setsid node server.js >/dev/null 2>&1 </dev/null &
-"#;
-
-/// Ends a whole process group.
-pub(crate) fn kill_group(group: u32) {
-    let line = "kill -s KILL -- \"-$1\"";
-    let _ = Command::new("sh").args(["-c", line, "kill", &group.to_string()]).stderr(Stdio::null()).status();
-}
-
-/// A home that real runs have made.
-pub(crate) fn make(ground: &Ground, number: usize, service: Service, way: Way, verb: Verb) -> Made {
-    let find = |of: Verb, name: &str| places(service, of).into_iter().find(|place| place.name == name).unwrap();
-    let place = match verb {
-        Verb::Finish => find(Verb::Deploy, "record"),
-        _ => find(Verb::Deploy, "look"),
-    };
-    let mut bench = Bench::new(ground, number, service, way, place, Fault::Killed);
-    let mut made = Made { dir: bench.dir.clone(), live: None, left: None, port: bench.port };
-    if verb == Verb::First {
-        return made;
-    }
-    bench.config.set("release.keep", 5);
-    let url = ground.looks.url("always");
-    bench.config.set("health.url", url);
-    let releases = if verb == Verb::Rollback { 3 } else { 2 };
-    let unfinished = matches!(verb, Verb::TakeBack | Verb::Finish);
-    for n in 0..releases {
-        // A record is written by each of them: the place is only for the one that is left.
-        let once = bench.dir.join("spot/once");
-        fs::create_dir_all(&once).unwrap();
-        made.live = Some(bench.deploy(&format!("v{n}")));
-        fs::remove_dir(&once).unwrap();
-    }
-    if unfinished {
-        bench.config.set("health.url", ground.looks.url(bench.dir.file_name().unwrap().to_str().unwrap()));
-        bench.write("left");
-        let mut run = bench.start("deploy");
-        let reached = bench.spot.wait(|| run.is_over()).unwrap_or_else(|| panic!("not reached\n{}", run.so_far()));
-        made.left = Some(run.wait_for("its name", |event| event.kind() == "release").text("release").to_owned());
-        let session = bench.session().expect("it holds the lock");
-        run.signal(Signal::Stop);
-        kill_group(session);
-        if reached.group != 0 {
-            kill_group(reached.group);
-        }
-        run.kill();
-    }
-    bench.spot.release();
-    bench.quiet();
-    made
-}
-
-/// A small disk of its own, in memory.
-pub(crate) struct Disk {
-    at: PathBuf,
-}
-
-impl Disk {
-    fn mount(at: &Path) -> Disk {
-        let mut command = Command::new("mount");
-        let mounted = command.args(["-t", "tmpfs", "-o", "size=16m,nr_inodes=2000", "tmpfs"]).arg(at).status().unwrap();
-        assert!(mounted.success(), "tests run as root, who may mount");
-        Disk { at: at.to_owned() }
-    }
-
-    /// Takes up all that is free: space and inodes.
-    pub(crate) fn fill(&self) {
-        fs::create_dir(self.at.join("filled")).unwrap();
-        (0..4000).take_while(|n| fs::write(self.at.join(format!("filled/{n}")), "").is_ok()).for_each(drop);
-        let mut file = fs::File::options().write(true).open(self.at.join("filled/0")).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    /// Gives it back.
-    pub(crate) fn empty(&self) {
-        let _ = fs::remove_dir_all(self.at.join("filled"));
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
-    }
+    service.write(version, &project.join("dist"));
 }

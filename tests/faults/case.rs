@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use crate::bench::{Bench, make};
+use crate::bench::Bench;
 use crate::ground::Ground;
 use crate::judge::{Before, judge, serves};
+use crate::made::make;
 use crate::matrix::{At, Case, Fault, Owner, Phase, Verb};
 use crate::spot::Reached;
 use crate::support::process::{Signal, eventually, signal};
@@ -17,18 +18,18 @@ pub(crate) fn play(ground: &Ground, number: usize, case: &Case) -> Result<(), St
     let made = ground.made((case.service, case.way, case.verb), || {
         make(ground, 9000 + start_number(case), case.service, case.way, case.verb)
     });
-    let mut bench = Bench::new(ground, number, case.service, case.way, case.place, case.fault);
+    let mut bench = Bench::new(ground, number, case);
     bench.begin_with(&made);
     let mut before =
         Before { live: made.live.clone(), left: made.left.clone(), link: bench.link(), servers: bench.servers() };
     bench.write("new");
     let verb = match case.verb {
-        Verb::First | Verb::Deploy => "deploy",
+        Verb::First | Verb::Deploy | Verb::Undone => "deploy",
         Verb::Rollback => "rollback",
         Verb::TakeBack | Verb::Finish => "recover",
     };
     let mut run = bench.start(verb);
-    if case.place.at == At::Event {
+    if matches!(case.place.at, At::Event(..)) {
         run.wait_for(case.place.step, |event| event.is("step_started", case.place.step));
         bench.spot.begun();
     }
@@ -49,7 +50,7 @@ pub(crate) fn play(ground: &Ground, number: usize, case: &Case) -> Result<(), St
 }
 
 fn start_number(case: &Case) -> usize {
-    (case.service as usize * 2 + case.way as usize) * 5 + case.verb as usize
+    (case.service as usize * 2 + case.way as usize) * 6 + case.verb as usize
 }
 
 /// Does the fault, lets the run go on, and waits for its end.
@@ -60,7 +61,11 @@ fn strike(bench: &mut Bench, case: &Case, run: Running, reached: Reached, before
         Fault::Hangs => return hang(bench, case, run),
         Fault::ScriptKilled => {
             // A line of the build has a leader beside it, which is none of the user's.
-            let script = if case.place.owner == Owner::Here { reached.pid } else { reached.group };
+            let script = match case.place.owner {
+                Owner::Here => reached.pid,
+                Owner::Program => reached.parent,
+                _ => reached.group,
+            };
             assert!(signal(script, Signal::Kill), "{reached:?}");
         }
         Fault::SessionKilled => {
@@ -80,14 +85,11 @@ fn strike(bench: &mut Bench, case: &Case, run: Running, reached: Reached, before
             alone(bench);
             run.signal(Signal::Cont);
         }
-        Fault::Terminated => run.signal(Signal::Term),
-        Fault::Interrupted => run.signal(Signal::Int),
+        Fault::Terminated => ask_to_stop(case, &run, Signal::Term),
+        Fault::Interrupted => ask_to_stop(case, &run, Signal::Int),
         Fault::InterruptedTwice => {
-            run.signal(Signal::Int);
-            if matches!(case.place.phase, Phase::Before | Phase::Switched) {
-                // Both must not melt into one; what is told of the first comes before the second.
-                run.wait_for_nth(1, |event| event.kind() == "warning" && event.text("text").starts_with("cancelled"));
-            }
+            // Both must not melt into one.
+            ask_to_stop(case, &run, Signal::Int);
             interrupt_again(&run);
         }
         Fault::Cut => bench.proxy.as_ref().expect("made with one").cut(),
@@ -121,6 +123,14 @@ fn strike(bench: &mut Bench, case: &Case, run: Running, reached: Reached, before
     run.finish()
 }
 
+/// A signal, and that it was taken: what is let go at once might else be over before.
+fn ask_to_stop(case: &Case, run: &Running, which: Signal) {
+    run.signal(which);
+    if matches!(case.place.phase, Phase::Before | Phase::Switched) {
+        run.wait_for_nth(1, |event| event.kind() == "warning" && event.text("text").starts_with("cancelled"));
+    }
+}
+
 /// A second signal, unless the first was enough.
 fn interrupt_again(run: &Running) {
     run.try_signal(Signal::Int);
@@ -128,11 +138,16 @@ fn interrupt_again(run: &Running) {
 
 /// The tool does not come back. Where that has a limit of the config's, it is waited for; else the user gives up.
 fn hang(bench: &mut Bench, case: &Case, run: Running) -> Output {
-    let limited = matches!(case.place.at, At::Look | At::Line("before_switch" | "after_switch" | "start" | "status"));
+    let limited = match case.place.at {
+        At::Look => true,
+        At::Line(line) => !matches!(line, "build" | "revert"),
+        _ => false,
+    };
     if !limited {
         run.try_signal(Signal::Int);
-        if case.place.phase == Phase::Committing {
-            interrupt_again(&run);
+        if matches!(case.place.phase, Phase::Committing | Phase::Back) {
+            // Another signal than the first: two of a kind may melt into one, and neither is told of here.
+            run.try_signal(Signal::Term);
         }
     }
     let output = run.finish();
@@ -159,5 +174,5 @@ fn follow(bench: &Bench, _case: &Case, _live: Live) -> Result<(), String> {
     bench.site.settles_to(&live, Duration::from_secs(5));
     serves(bench, &live)?;
     bench.quiet();
-    Ok(())
+    bench.listed(live.id())
 }

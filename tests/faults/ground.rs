@@ -48,10 +48,10 @@ impl Ground {
     }
 
     /// Whoever works on the host.
-    pub(crate) fn owner(&self, way: Way) -> (u32, u32) {
+    pub(crate) fn owner(&self, way: Way) -> Account {
         match way {
-            Way::Ssh => (self.account.uid, self.account.gid),
-            Way::Local => (0, 0),
+            Way::Ssh => self.account.clone(),
+            Way::Local => Account::named("root"),
         }
     }
 

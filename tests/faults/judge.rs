@@ -39,6 +39,13 @@ pub(crate) fn codes(case: &Case) -> &'static [Option<i32>] {
     }
     let hook = place.at == At::Line("after_switch");
     match (place.phase, fault) {
+        (Phase::Back, Fault::Interrupted | Fault::Terminated) => &[Some(4), Some(130)],
+        (Phase::Back, Fault::InterruptedTwice) => &[Some(4), Some(130), Some(5)],
+        (Phase::Back, Fault::Hangs) if place.vital => &[Some(4), Some(130), Some(5)],
+        (Phase::Back, Fault::ToolFails | Fault::ScriptFails | Fault::ScriptKilled) if place.vital => {
+            &[Some(4), Some(5)]
+        }
+        (Phase::Back, _) => &[Some(4)],
         // It is asked again until it says yes, or its limit is over.
         (Phase::Switched, Fault::ToolFails | Fault::ScriptFails | Fault::ScriptKilled | Fault::Hangs)
             if !place.vital =>
@@ -53,7 +60,13 @@ pub(crate) fn codes(case: &Case) -> &'static [Option<i32>] {
         // `activate` has been asked for: whoever stops listening can't know.
         (Phase::Before, Fault::InterruptedTwice) if place.step == "activate" => &[Some(130), Some(5)],
         (Phase::Before, Fault::Interrupted | Fault::Terminated | Fault::InterruptedTwice) => &[Some(130)],
-        (Phase::Before, Fault::Hangs) if place.at != At::Line("before_switch") => &[Some(130)],
+        (Phase::Before, Fault::Hangs) if !matches!(place.at, At::Line("before_switch" | "candidate")) => &[Some(130)],
+        // What could not be made of the release that lies there is sent whole, and then all is well.
+        (Phase::Before, Fault::ToolFails | Fault::ScriptFails | Fault::ScriptKilled)
+            if place.step == "receive" && *verb == Verb::Deploy =>
+        {
+            &[Some(1), Some(0)]
+        }
         // Whatever needs the space first.
         (Phase::Before, Fault::DiskFull) => &[Some(1), Some(4), Some(0)],
         (Phase::Before, Fault::ToolFails | Fault::ScriptKilled) if !place.vital => DONE,
@@ -117,7 +130,12 @@ pub(crate) fn judge(bench: &Bench, case: &Case, before: &Before, output: &Output
         return Err(format!("it took {took} s"));
     }
     last_line(output, &right)?;
-    settles(bench, case, &right)
+    let live = settles(bench, case, &right, output.code)?;
+    // What the next contact is to put right may still be half begun.
+    if !next_contact(case, output.code) {
+        bench.listed(live.id())?;
+    }
+    Ok(live)
 }
 
 /// The last line is the run's end; it has the exit code, and names what is live.
@@ -142,22 +160,27 @@ fn last_line(output: &Output, right: &[Live]) -> Result<(), String> {
 }
 
 /// Whether what is left needs the next contact: shipit told so, or nobody could clear it away.
-pub(crate) fn next_contact(case: &Case) -> bool {
+pub(crate) fn next_contact(case: &Case, code: Option<i32>) -> bool {
     match case.fault {
+        // A human must look, and has been told.
+        _ if code == Some(5) => true,
         // What could not be written down after the commit is the next run's to write.
         Fault::ScriptFails | Fault::ToolFails | Fault::Hangs if case.place.name == "record" => true,
         // The session itself can't do anything any more.
         Fault::ScriptFails | Fault::ToolFails => {
             case.place.owner == Owner::Session || case.place.phase == Phase::Recovering
         }
-        Fault::SessionKilled | Fault::ScriptKilled => matches!(case.place.phase, Phase::After | Phase::Recovering),
+        Fault::SessionKilled | Fault::ScriptKilled => {
+            matches!(case.place.phase, Phase::Back | Phase::After | Phase::Recovering)
+        }
         // Notes that the full disk did not take.
         Fault::DiskFull => true,
         _ => case.place.phase == Phase::Recovering,
     }
 }
 
-fn settles(bench: &Bench, case: &Case, right: &[Live]) -> Result<Live, String> {
+fn settles(bench: &Bench, case: &Case, right: &[Live], code: Option<i32>) -> Result<Live, String> {
+    let back = code == Some(5) && case.place.phase == Phase::Back;
     let until = Instant::now() + ALONE;
     loop {
         let found = right.iter().find(|live| live.id() == bench.site.current().as_deref());
@@ -173,8 +196,8 @@ fn settles(bench: &Bench, case: &Case, right: &[Live]) -> Result<Live, String> {
         match whole {
             Ok(live) => return Ok(live),
             Err(_)
-                if next_contact(case)
-                    && found.is_some_and(|live| recovering(case) || serves(bench, live).is_ok())
+                if next_contact(case, code)
+                    && found.is_some_and(|live| recovering(case) || back || serves(bench, live).is_ok())
                     && idle(bench) =>
             {
                 return Ok(found.expect("just seen").clone());
@@ -193,9 +216,9 @@ fn recovering(case: &Case) -> bool {
 pub(crate) fn serves(bench: &Bench, live: &Live) -> Result<(), String> {
     match (bench.service, live.id()) {
         (Service::None, _) => Ok(()),
-        (Service::Command, None) if bench.servers().is_empty() => Ok(()),
-        (Service::Command, None) => Err(format!("it runs: {:?}", bench.servers())),
-        (Service::Command, Some(id)) => match bench.serves()? {
+        (_, None) if bench.servers().is_empty() => Ok(()),
+        (_, None) => Err(format!("it runs: {:?}", bench.servers())),
+        (_, Some(id)) => match bench.serves()? {
             (release, _) if release == id => Ok(()),
             (release, pid) => Err(format!("process {pid} runs {release}, not {id}")),
         },

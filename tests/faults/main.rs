@@ -1,9 +1,9 @@
 //! The fault matrix: for each service, verb, place in a run and fault the invariant holds, the exit code tells the truth,
 //! and the next deploy just works. A harness of its own: cases are data, and the table in README is made of them.
 //!
-//!   tests/run faults             one case of each service, verb, step and fault
+//!   tests/run faults             the daily set, and some others by chance
 //!   tests/run faults --full      every case
-//!   tests/run faults WORD...     the cases whose name has all the words
+//!   tests/run faults WORD...     the cases whose name has all the words; with `--daily` those of the daily set
 //!
 //! `--list` names them, `--table` prints README's table, `--jobs N` plays so many at once, `--sample N` only so many by
 //! chance; `--seed N` is that chance again.
@@ -12,9 +12,12 @@
 
 mod bench;
 mod case;
+mod disk;
 mod ground;
 mod judge;
+mod made;
 mod matrix;
+mod service;
 mod spot;
 
 /// The same eyes and hands as in the end-to-end tests. Each suite uses its own part of them.
@@ -25,6 +28,7 @@ mod support {
     pub(crate) mod apps;
     pub(crate) mod area;
     pub(crate) mod config;
+    pub(crate) mod pm2;
     pub(crate) mod ports;
     pub(crate) mod process;
     pub(crate) mod proxy;
@@ -41,12 +45,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use ground::Ground;
-use matrix::{Case, cases, daily};
+use matrix::{Case, cases, daily, left_over};
+
+/// So many cases are played every day that are not of the daily set.
+const BY_CHANCE: usize = 20;
 
 fn main() -> ExitCode {
     let mut words = Vec::new();
     let mut jobs = 3;
-    let (mut list, mut full) = (false, false);
+    let (mut list, mut full, mut by_day) = (false, false, false);
     let mut sample = usize::MAX;
     let mut seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
     let mut args = std::env::args().skip(1);
@@ -61,11 +68,21 @@ fn main() -> ExitCode {
             "--sample" => sample = args.next().and_then(|n| n.parse().ok()).expect("--sample takes a number"),
             "--seed" => seed = args.next().and_then(|n| n.parse().ok()).expect("--seed takes a number"),
             "--full" => full = true,
+            "--daily" => by_day = true,
             word => words.push(word.to_owned()),
         }
     }
     // Who names cases means all that have the name.
-    let all = if full || !words.is_empty() { cases() } else { daily() };
+    let all = if full || !(words.is_empty() || by_day) {
+        cases()
+    } else {
+        let mut all = daily();
+        let mut others = left_over(&all);
+        shuffle(&mut others, seed);
+        println!("{} cases, and {BY_CHANCE} others by chance: --seed {seed}", all.len());
+        all.extend(others.into_iter().take(BY_CHANCE));
+        all
+    };
     let mut chosen: Vec<Case> =
         all.into_iter().filter(|case| words.iter().all(|word| case.to_string().contains(word))).collect();
     if sample < chosen.len() {

@@ -2,17 +2,20 @@
 //! rendezvous and waits there; the health address is a server of ours that does the same. Nothing is placed by time.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::matrix::{At, Fault, Place};
+use crate::matrix::{At, Case, Fault, Verb};
+use crate::support::account::Account;
+use crate::support::pm2::Pm2;
 
 /// What a place's script does when it is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +51,31 @@ impl Then {
 }
 
 /// The tools that fail together when a script is broken.
-const ALL_TOOLS: [&str; 14] =
-    ["mv", "ln", "rm", "mkdir", "cp", "touch", "sha256sum", "mkfifo", "readlink", "sed", "date", "df", "find", "tail"];
+const ALL_TOOLS: [&str; 15] = [
+    "mv",
+    "ln",
+    "rm",
+    "mkdir",
+    "cp",
+    "touch",
+    "openssl",
+    "sha256sum",
+    "mkfifo",
+    "readlink",
+    "sed",
+    "date",
+    "df",
+    "find",
+    "tail",
+];
 
 /// Who reached the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reached {
-    /// The process group of the tool's caller, and the tool itself; 0 where it is no process.
+    /// The process group of the tool's caller, the tool itself, and the program that called it; 0 where it is no process.
     pub(crate) group: u32,
     pub(crate) pid: u32,
+    pub(crate) parent: u32,
 }
 
 /// The rendezvous of one case.
@@ -70,31 +89,45 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
-    /// Sets up the place in `dir`, which is made; `owner` are the uid and gid of whoever works on the host.
-    pub(crate) fn new(dir: &Path, owner: (u32, u32), place: Place, fault: Fault, looks: &Looks, key: &str) -> Spot {
+    /// Sets up the case's place in `dir`, which is made; `owner` is whoever works on the host.
+    pub(crate) fn new(dir: &Path, owner: &Account, case: &Case, pm2: Option<&Pm2>, looks: &Looks) -> Spot {
+        let key = dir.parent().and_then(Path::file_name).and_then(OsStr::to_str).expect("the case's name").to_owned();
+        let Case { place, fault, .. } = *case;
         let tools = dir.join("tools");
         fs::create_dir_all(&tools).unwrap();
-        chown(dir, Some(owner.0), Some(owner.1)).unwrap();
+        owner.own(dir);
         for fifo in ["reached", "go"] {
             let made = Command::new("mkfifo").args(["-m", "666"]).arg(dir.join(fifo)).status().unwrap();
             assert!(made.success());
         }
         let then = Then::of(fault);
         let (said, reached) = channel();
+        let stop = Stop { dir, tools: &tools, then, pm2, fails: (case.verb == Verb::Undone).then_some(COMMIT) };
+        let mut rest: Vec<&str> = Vec::new();
+        // Without a word that matches it only is the tool that it stands for, or fails as it is to.
+        rest.extend(pm2.map(|_| "node"));
+        rest.extend(stop.fails.map(|_| "mv"));
         match place.at {
             At::Tool(tool, words, when) => {
-                let mut rest: Vec<&str> = if then == Then::Break { ALL_TOOLS.to_vec() } else { Vec::new() };
+                if then == Then::Break {
+                    rest.extend(ALL_TOOLS);
+                }
                 rest.retain(|other| *other != tool);
-                write_tool(&tools, dir, tool, &real(tool), words, when, then);
-                rest.iter().for_each(|tool| write_tool(&tools, dir, tool, &real(tool), "*", "false", then));
+                if tool == "pm2" { stop.write_pm2(words) } else { stop.write(tool, words, when) }
             }
             At::Line(line) => {
-                // The status line also looks at what is live before anything begins.
-                let when = if line == "status" { r#"[ "$SHIPIT_RELEASE" != "$SHIPIT_PREVIOUS" ]"# } else { ":" };
-                write_tool(&tools, dir, &format!("line-{line}"), "true", "*", when, then);
+                let when = match line {
+                    // It also looks at what is live before anything begins.
+                    "status" => r#"[ "$SHIPIT_RELEASE" != "$SHIPIT_PREVIOUS" ]"#,
+                    "worker" => "[ -L ../../.shipit/pending ]",
+                    _ => ":",
+                };
+                stop.write(&format!("line-{line}"), "*", when);
             }
-            At::Look | At::Event => {}
+            At::Event(tool, words) => stop.write(tool, words, ":"),
+            At::Look => {}
         }
+        rest.iter().for_each(|tool| stop.write(tool, NEVER, ":"));
         // Open at both ends: neither side ever waits for the other to open it.
         let mut hears = open(&dir.join("reached"));
         let telling = said.clone();
@@ -107,7 +140,7 @@ impl Spot {
                     b'\n' => {
                         let mut numbers = line.split(' ').map(|word| word.parse().unwrap_or(0));
                         let mut number = || numbers.next().unwrap_or(0);
-                        let reached = Reached { group: number(), pid: number() };
+                        let reached = Reached { group: number(), pid: number(), parent: number() };
                         line.clear();
                         if telling.send(reached).is_err() {
                             return;
@@ -118,7 +151,7 @@ impl Spot {
             }
         });
         let go = Some(open(&dir.join("go")));
-        let look = looks.watch(key, place.at == At::Look, fault, said.clone());
+        let look = looks.watch(&key, place.at == At::Look, fault, said.clone());
         Spot { tools, dir: dir.to_owned(), go, look, reached, said }
     }
 
@@ -129,7 +162,7 @@ impl Spot {
 
     /// The run has come to its place by itself.
     pub(crate) fn begun(&self) {
-        let _ = self.said.send(Reached { group: 0, pid: 0 });
+        let _ = self.said.send(Reached { group: 0, pid: 0, parent: 0 });
     }
 
     /// Waits until the place is reached; none when the run is over without it.
@@ -173,17 +206,61 @@ fn real(tool: &str) -> String {
     found.unwrap_or_else(|| panic!("there is no {tool}")).display().to_string()
 }
 
-/// The script that stands before a tool. `words`: a pattern for its arguments.
-fn write_tool(tools: &Path, dir: &Path, tool: &str, real: &str, words: &str, when: &str, then: Then) {
-    let text = SCRIPT
-        .replace("DIR", &dir.display().to_string())
-        .replace("REAL", real)
-        .replace("WORDS", &words.replace(' ', "\\ "))
-        .replace("WHEN", when)
-        .replace("THEN", then.word());
-    let file = tools.join(tool);
-    fs::write(&file, text).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+/// No tool is called with these.
+const NEVER: &str = "no such words";
+/// The commit's rename.
+const COMMIT: &str = "*pending .shipit/committed";
+
+/// How the scripts that stand before the tools are written.
+struct Stop<'a> {
+    dir: &'a Path,
+    tools: &'a Path,
+    then: Then,
+    pm2: Option<&'a Pm2>,
+    fails: Option<&'static str>,
+}
+
+impl Stop<'_> {
+    /// Stands before a tool. `words`: a pattern for its arguments; `when`: a test that must hold as well.
+    fn write(&self, tool: &str, words: &str, when: &str) {
+        let real = match self.pm2 {
+            _ if tool.starts_with("line-") => "true".to_owned(),
+            // The daemon of this case alone.
+            Some(pm2) if tool == "node" => format!("env {} {}", pm2.env(), real(tool)),
+            _ => real(tool),
+        };
+        let blanks = |words: &str| words.replace(' ', "\\ ");
+        let fails = self.fails.filter(|_| tool == "mv").unwrap_or(NEVER);
+        // A place on the way back is none before what had to fail has failed.
+        let when = if self.fails.is_some() { format!("[ -e 'DIR/failed' ] && {when}") } else { when.to_owned() };
+        let text = SCRIPT
+            .replace("WHEN", &when)
+            .replace("DIR", &self.dir.display().to_string())
+            .replace("REAL", &real)
+            .replace("FAILS", &blanks(fails))
+            .replace("WORDS", &blanks(words))
+            .replace("THEN", self.then.word());
+        program(&self.tools.join(tool), &text);
+    }
+
+    /// Stands before PM2: its driver starts the program that belongs to the `pm2` on the PATH, by a node of its own.
+    fn write_pm2(&self, words: &str) {
+        self.write("line-pm2", words, ":");
+        let real = fs::canonicalize(real("pm2")).expect("tests/run installs pm2");
+        let about = real.parent().and_then(Path::parent).expect("it is in a package").join("package.json");
+        let package = self.dir.join("pm2");
+        fs::create_dir_all(package.join("bin")).unwrap();
+        fs::copy(about, package.join("package.json")).unwrap();
+        let line = self.tools.join("line-pm2");
+        let text = PM2.replace("LINE", &line.display().to_string()).replace("REAL", &real.display().to_string());
+        program(&package.join("bin/pm2"), &text);
+        std::os::unix::fs::symlink(package.join("bin/pm2"), self.tools.join("pm2")).unwrap();
+    }
+}
+
+fn program(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 const SCRIPT: &str = r#"#!/bin/sh
@@ -195,20 +272,31 @@ if [ -e 'DIR/broken' ]; then
   [ "$broken" != "$G" ] || exit 1
 fi
 here=no
-case "$*" in WORDS) if WHEN; then here=yes; fi ;; esac
+case "$*" in
+  WORDS) if WHEN; then here=yes; fi ;;
+  FAILS) ! /bin/mkdir 'DIR/failed' 2>/dev/null || exit 1 ;;
+esac
 if [ "$here" = no ] || ! /bin/mkdir 'DIR/once' 2>/dev/null; then exec REAL "$@"; fi
 group
 case THEN in
   break) echo "$G" >'DIR/broken' ;;
   print) yes 'a line of what a tool may print when it has lost its mind' | head -c 10485760 >&2 ;;
 esac
-echo "$G $$" >'DIR/reached'
+echo "$G $$ ${CALLER:-$PPID}" >'DIR/reached'
 case THEN in
   wait) read -r go <'DIR/go' ;;
   fail) exit 1 ;;
   break) case $0 in */line-*) exit 3 ;; *) exit 1 ;; esac ;;
 esac
 exec REAL "$@"
+"#;
+
+const PM2: &str = r#"#!/usr/bin/env node
+// Stands before PM2. Who called it is the program that is killed as the script.
+const env = Object.assign({}, process.env, { CALLER: String(process.ppid) });
+const ended = require("child_process").spawnSync("LINE", process.argv.slice(2), { env, stdio: "inherit" });
+if (ended.status !== 0) process.exit(1);
+require("REAL");
 "#;
 
 /// The health address of all cases.
@@ -278,7 +366,7 @@ fn answer(stream: TcpStream, watched: &Mutex<HashMap<String, Arc<LookState>>>) -
     if let Some(state) = state.filter(|state| state.is_place) {
         // Only the first look is the place; but what is unhealthy stays so until the place is left.
         if let Some(said) = state.said.lock().unwrap().take() {
-            let _ = said.send(Reached { group: 0, pid: 0 });
+            let _ = said.send(Reached { group: 0, pid: 0, parent: 0 });
         }
         match state.fault {
             Fault::ToolFails => {

@@ -32,7 +32,7 @@ pub(crate) struct Bench {
     pub(crate) shipit: Shipit,
     pub(crate) project: PathBuf,
     /// The directory of links that shadows or makes up the PATH.
-    tools: PathBuf,
+    pub(crate) tools: PathBuf,
 }
 
 impl Shell {
@@ -101,6 +101,11 @@ impl Bench {
     /// Runs a verb on the stage as it is written.
     pub(crate) fn run(&self, verb: &str, args: &[&str]) -> Output {
         self.shipit.run(&[&[verb, "production"], args].concat())
+    }
+
+    /// The same, started by another program.
+    pub(crate) fn run_by(&self, program: &[&str], verb: &str, args: &[&str]) -> Output {
+        self.shipit.by(program).run(&[&[verb, "production"], args].concat())
     }
 
     /// Starts a verb as it is written, with `--json`.
@@ -189,6 +194,12 @@ impl Bench {
         fs::write(&link, format!("#!{}\n{}\n", self.tools.join("sh").display(), script.replace("REAL", &real)))
             .unwrap();
         fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    /// Where the host finds its tools.
+    pub(crate) fn path(&self) -> String {
+        let own = self.tools.display().to_string();
+        if self.shell == Shell::Busybox { own } else { format!("{own}:{}", std::env::var("PATH").unwrap()) }
     }
 
     /// Holds every run of a tool among whose words `word` is, until the returned hold is let go.
@@ -390,4 +401,9 @@ pub(crate) fn quiet(program: &str) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
+}
+
+/// One line about what a test did, seen also where it passes.
+pub(crate) fn tell(line: &str) {
+    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
 }

@@ -3,23 +3,35 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod assets;
 mod bench;
 mod check;
+mod cleanup;
+mod contend;
 mod dead;
+mod fire;
 mod full;
 mod deploys;
 mod drift;
+mod durable;
 mod hold;
 mod late;
 mod lock;
 mod odd;
 mod packing;
 mod random;
+mod reboot;
 mod records;
 mod reuse;
 mod path;
+mod paused;
+mod power;
 mod silent;
 mod space;
+mod strangers;
+mod talk;
+mod unproved;
+mod storm;
 
 /// The same eyes and hands as in the end-to-end tests. Each suite uses its own part of them.
 #[path = "../e2e/support"]

@@ -92,7 +92,7 @@ fn site(service: &Service, from: &Path) -> Result<Mapping> {
             "remove [service.pm2] and let a web server serve PATH/current; or add the Node adapter: npx astro add node",
         ));
     }
-    Ok(Mapping { pages: Some(pages("")), ..Mapping::of_folder(from.to_owned()) })
+    Ok(Mapping { pages: Some(pages("")), assets: vec!["_astro".into()], ..Mapping::of_folder(from.to_owned()) })
 }
 
 fn server(build: &Build, service: &Service, from: &Path, entry: &str) -> Result<Mapping> {
@@ -125,6 +125,7 @@ fn server(build: &Build, service: &Service, from: &Path, entry: &str) -> Result<
         // Astro's own default is `localhost`, which is ::1 on some hosts.
         env: [("HOST".to_owned(), "127.0.0.1".to_owned())].into(),
         pages: Some(pages("dist/client")),
+        assets: vec!["dist/client/_astro".into()],
         warnings,
         ..Mapping::of(sources)
     })
@@ -198,6 +199,7 @@ mod tests {
             let artifact = project.collect().unwrap();
             assert_eq!(artifact.script.as_deref(), Some("dist/server/entry.mjs"));
             assert_eq!(artifact.env["HOST"], "127.0.0.1");
+            assert_eq!(artifact.assets, [std::path::Path::new("dist/client/_astro")]);
             assert_eq!(artifact.warnings, [""; 0]);
             let release = project.release();
             for path in [

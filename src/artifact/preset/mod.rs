@@ -30,6 +30,10 @@ pub(super) struct Mapping {
     pub(super) env: BTreeMap<String, String>,
     /// What the app writes in its release: globs from the release's root.
     pub(super) mutable: Vec<String>,
+    /// Folders of files that are named by their content, from the release's root.
+    pub(super) assets: Vec<PathBuf>,
+    /// What the build calls itself to its pages, where it was told a name.
+    pub(super) deployment: Option<String>,
     /// The prerendered pages, whose assets must ship with them.
     pub(super) pages: Option<Pages>,
     /// What the user should know.
@@ -46,6 +50,8 @@ impl Mapping {
             code: None,
             env: BTreeMap::new(),
             mutable: Vec::new(),
+            assets: Vec::new(),
+            deployment: None,
             pages: None,
             warnings: Vec::new(),
         }

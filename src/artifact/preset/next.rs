@@ -41,6 +41,7 @@ struct NextConfig {
     #[serde(default)]
     asset_prefix: String,
     config_file_name: Option<String>,
+    deployment_id: Option<String>,
 }
 
 /// A build found in the project.
@@ -55,7 +56,7 @@ pub(super) fn map(build: &Build) -> Result<Mapping> {
     let root = &build.root;
     let mut warnings = Vec::new();
     let Found { dist, description, .. } = find(build, &mut warnings)?;
-    let NextConfig { output, base_path, asset_prefix, config_file_name, .. } = description.config;
+    let NextConfig { output, base_path, asset_prefix, config_file_name, deployment_id, .. } = description.config;
     match output.as_deref() {
         Some("standalone") => {}
         Some("export") => {
@@ -96,7 +97,7 @@ pub(super) fn map(build: &Build) -> Result<Mapping> {
     let pages = asset_url(&base_path, &asset_prefix).map(|url| Pages {
         folders: vec![server.join("app"), server.join("pages")],
         url,
-        assets,
+        assets: assets.clone(),
         cure: format!("remove `{}` and build again", shown(&dist)),
     });
     if !is_fixed(build, KEY) && has_server_actions(&root.join(&dist)) {
@@ -108,7 +109,16 @@ pub(super) fn map(build: &Build) -> Result<Mapping> {
     }
     let app_dir = app.to_string_lossy().into_owned();
     let mutable = rewritten(&app.join(&dist));
-    Ok(Mapping { app_dir, script: Some("server.js".into()), pages, mutable, warnings, ..Mapping::of(sources) })
+    Ok(Mapping {
+        app_dir,
+        script: Some("server.js".into()),
+        pages,
+        mutable,
+        assets: vec![assets],
+        deployment: deployment_id.filter(|id| !id.is_empty()),
+        warnings,
+        ..Mapping::of(sources)
+    })
 }
 
 /// What a server writes while it runs: its caches, and the pages and answers that it makes anew (14 and 15 in place of
@@ -216,13 +226,14 @@ fn asset_url(base_path: &str, asset_prefix: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
     use std::time::{Duration, SystemTime};
 
     use serde_json::{Value, json};
 
     use crate::artifact::Mutable;
     use crate::artifact::fixture::Project;
-    use crate::config::Preset;
+    use crate::config::{Assets, Preset};
 
     /// What `next build` leaves of the project in `app`, whose traced root is the temporary folder.
     fn built(app: &str, dist: &str, config: Value) -> Project {
@@ -295,6 +306,11 @@ mod tests {
         );
         let artifact = project.collect().unwrap();
         assert_eq!(artifact.app_dir, "apps/web");
+        let own = Assets { keep: 3, paths: vec!["apps/web/.next/static".into()] };
+        assert_eq!(artifact.assets(&Assets { keep: 3, paths: vec![] }), own);
+        let named = Assets { keep: 1, paths: vec!["out/_a".into(), "/top".into()] };
+        assert_eq!(artifact.assets(&named).paths, ["apps/web/out/_a", "top"]);
+        assert_eq!(artifact.assets(&Assets { keep: 0, ..named }), Assets::default());
         let mutable = Mutable::new("apps/web", &Default::default(), &artifact.mutable, &[]);
         for written in [
             "cache/images/x",
@@ -321,7 +337,10 @@ mod tests {
     #[test]
     fn another_folder_than_dot_next() {
         for dist in ["build", "out/next"] {
-            let project = built("", dist, json!({"basePath": "/docs", "assetPrefix": "/docs"}));
+            let project = built("", dist, json!({"basePath": "/docs", "assetPrefix": "/docs", "deploymentId": "d1"}));
+            let artifact = project.collect().unwrap();
+            assert_eq!(artifact.assets, [PathBuf::from(dist).join("static")]);
+            assert_eq!(artifact.deployment.as_deref(), Some("d1"));
             let paths = paths(&project);
             assert!(paths.contains(&format!("{dist}/static/a.css")), "{paths:?}");
             fs::remove_file(project.path(&format!("{dist}/static/a.css"))).unwrap();

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use self::answers::{answer, choose_app, known};
 use self::ask::agreed;
-use super::{env, print, terminal};
+use super::{env, print, print_json, terminal};
 use crate::cli::{Global, InitArgs};
 use crate::config::{Config, FILE};
 use crate::error::{Error, Result};
@@ -211,7 +211,7 @@ fn tell(global: &Global, project: &Project, answers: &Answers, told: &Told) {
             "project": project.describe(), "preset": project.shape.preset, "app": answers.app, "wrote": told.wrote,
             "left": told.left, "missing": missing.map(pair).collect::<Vec<_>>(), "notes": notes, "next": next,
         });
-        print(&format!("{value}\n"));
+        print_json(&value);
         return;
     }
     let mut text = String::new();

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::config::Reuse;
 use crate::engine::host::HostRun;
 use crate::engine::limits::Limits;
 use crate::engine::run::Context;
 use crate::engine::scripts::Target;
 use crate::error::Result;
 use crate::remote::Reply;
+use crate::text::count;
 
 /// How long a check of every file may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(600);
@@ -31,12 +33,14 @@ pub(in crate::engine) async fn check(context: &Context<'_>, host: &mut HostRun) 
         limits: Limits::of(release, &host.facts),
         withdraw: &withdraw,
         hold: &hold,
+        links: context.config.release.reuse == Reuse::Hardlink,
     });
     let said = host.side(&script, "check", CHECK_LIMIT, None).await?;
     if said.code != Some(0) {
         return Err(host.failed("check", said.why));
     }
     let mutable = release.mutable(context.config);
+    let assets = said.replies.iter().find_map(Reply::assets);
     let mut wrong = Vec::new();
     for reply in said.replies {
         match reply {
@@ -53,5 +57,10 @@ pub(in crate::engine) async fn check(context: &Context<'_>, host: &mut HostRun) 
         );
     }
     host.job("prepare", "", "check", Duration::from_secs(60)).await?;
-    Ok("every file as it was released".into())
+    Ok(match assets {
+        None => "every file as it was released".into(),
+        Some(assets) => {
+            format!("every file as it was released; {} of what is live kept beside them", count(assets.files, "asset"))
+        }
+    })
 }

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 
 use crate::engine::host::{HostRun, Phase};
 use crate::engine::run::{Run, told};
+use crate::engine::steps::to_undo;
 use crate::error::{Error, Result};
 use crate::event::EventKind;
 use crate::plan::Step;
@@ -21,7 +22,8 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 const RECORD_LIMIT: Duration = Duration::from_secs(150);
 
 /// Every host must be heard and held; then every host is told. A host whose answer is lost is asked again later. One that
-/// is alone has nobody to wait for: it need not be asked when it has just spoken, and is told at once what comes after.
+/// is alone has nobody to wait for: it need not be asked when it has just spoken, and is told at once what comes after. Not
+/// where hooks have undo lines: should the commit fail, these are run under this session's lock, and it may not be over.
 pub(in crate::engine) async fn commit(run: &mut Run) -> Result<()> {
     let alone = run.hosts.len() == 1;
     let age = if alone { LATELY } else { Duration::ZERO };
@@ -40,6 +42,7 @@ pub(in crate::engine) async fn commit(run: &mut Run) -> Result<()> {
     }
     let to_do = run.request.plan.steps.iter().filter(|planned| planned.skip.is_none()).map(|planned| planned.step);
     if let [HostRun { session: Some(session), .. }] = &mut run.hosts[..]
+        && !to_undo(&run.ran)
         && to_do.skip_while(|step| *step != Step::Commit).eq([Step::Commit, Step::Prune, Step::End])
     {
         session.words_ahead(&["commit", "prune", "end"]).await;

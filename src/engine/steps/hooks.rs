@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_all};
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Hook, On};
@@ -108,7 +108,11 @@ async fn one(scene: &Scene<'_>, hosts: &[HostRun], at: &[usize], hook: &Hook, nu
             // The machine that deploys may be gone by then: a host keeps the note for it.
             scene.on_host(&hosts[0], &scene.line("note", number, &note, "", false, &[]), hook).await?;
         }
-        return scene.here(hosts, &hook.run, hook.timeout).await;
+        // It is this run's only while its hosts are: what would go on without them would go on beside the next run.
+        return tokio::select! {
+            done = scene.here(hosts, &hook.run, hook.timeout) => done,
+            host = first_lost(hosts) => Err(host.lost(scene.step.word())),
+        };
     }
     let note = undo.map(|undo| format!("`{undo}`")).unwrap_or_default();
     let bound = Semaphore::new(scene.config.rollout.parallel.max(1));
@@ -121,6 +125,20 @@ async fn one(scene: &Scene<'_>, hosts: &[HostRun], at: &[usize], hook: &Hook, nu
     }))
     .await;
     runs.into_iter().collect()
+}
+
+/// Waits for the first host whose session is lost.
+async fn first_lost(hosts: &[HostRun]) -> &HostRun {
+    let lost = hosts.iter().map(|host| {
+        Box::pin(async move {
+            match &host.session {
+                Some(session) => session.lost().await,
+                None => std::future::pending().await,
+            }
+            host
+        })
+    });
+    select_all(lost).await.0
 }
 
 impl<'a> Scene<'a> {

@@ -1,12 +1,10 @@
 //! The last look before anything is sent. What is looked for is findings.rs's business, and suits.rs's.
 
-use std::sync::Arc;
-
 use std::time::Duration;
 
 use chrono::Utc;
 
-use crate::artifact::{Natives, engines, pinned};
+use crate::artifact::pinned;
 use crate::engine::findings::{self, Needs};
 use crate::engine::host::HostRun;
 use crate::engine::run::Run;
@@ -79,11 +77,7 @@ async fn asks(run: &Run) -> Result<Asks> {
         Some(kept) => kept.head().pinned(),
         None => pinned(&run.request.config.build.root),
     };
-    let read =
-        move |artifact: Arc<_>| Ok(Asks { natives: Natives::find(&artifact)?, engines: engines(&artifact), pinned });
-    tokio::task::spawn_blocking(move || read(artifact))
-        .await
-        .expect("reading headers does not panic and is never aborted")
+    Asks::of(artifact, pinned).await
 }
 
 /// What `--allow mismatch` lets pass is said all the same.

@@ -17,8 +17,9 @@ use crate::engine::sending::{Packed, Packer, Sending, Supply};
 use crate::error::Result;
 use crate::event::{EventKind, Transfer};
 use crate::plan::Step;
+use crate::remote::Reply;
 use crate::service;
-use crate::text::bytes;
+use crate::text::{bytes, count};
 
 /// How long a host may take to complete, verify and sync a release after the last byte was sent.
 const RECEIVE_LIMIT: Duration = Duration::from_secs(3600);
@@ -46,7 +47,7 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
                 _ => Supply::File(pack(&packed, packer).await?),
             };
             let (sent, reused) = parcel.amounts(delta.as_deref());
-            transfer = Transfer { sent, reused, wire: None };
+            transfer = Transfer { sent, reused, ..Transfer::default() };
             host.events.send(EventKind::Transfer { step: Step::Receive.word(), transfer });
             let mut sending = Sending::new(supply, host.events.clone(), sent.bytes);
             said = send(context, host, parcel, delta.is_some(), (transfer, wire), &mut sending).await?;
@@ -60,6 +61,7 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
             delta = None;
         }
         transfer.wire = Some(wire);
+        transfer.assets = said.replies.iter().find_map(Reply::assets).unwrap_or_default();
         host.events.send(EventKind::Transfer { step: Step::Receive.word(), transfer });
         match said.code {
             Some(0) => {}
@@ -68,10 +70,14 @@ pub(in crate::engine) async fn receive(run: &mut Run) -> Result<()> {
                 blame(host, &context.release().id, &error).await;
                 return Err(error);
             }
-            _ => return Err(host.failed("receive", said.why)),
+            _ => return Err(host.job_failed("receive", said, "receive").await),
         }
         let reused = transfer.reuse().map_or(String::new(), |reuse| format!(", {reuse}"));
-        Ok(format!("{} sent{reused}, every file verified", bytes(wire)))
+        let assets = match transfer.assets.files {
+            0 => String::new(),
+            n => format!(", {} of earlier releases", count(n, "asset")),
+        };
+        Ok(format!("{} sent{reused}{assets}, every file verified", bytes(wire)))
     })
     .await
 }
@@ -131,6 +137,8 @@ async fn send(
         app_dir: &release.app_dir,
         access: &context.config.release.access,
         shared: &release.shared,
+        assets: &release.assets,
+        links: context.config.release.reuse == Reuse::Hardlink,
     });
     host.side(&script, "receive", RECEIVE_LIMIT, Some(sending)).await
 }

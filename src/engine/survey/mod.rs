@@ -10,6 +10,7 @@ mod tests;
 use serde::Serialize;
 
 use super::findings::{self, Needs};
+use super::suits::{self, Asks};
 use crate::config::{Address, Config, Host, Service};
 use crate::error::{ConnectFailure, Error, Finding};
 use crate::plan::Plan;
@@ -149,6 +150,21 @@ pub fn survey(host: &Host, config: &Config, plan: &Plan, seen: &Seen) -> Vec<Row
     rows.extend(service::logins(facts));
     rows.extend(choices::choices(config, plan, seen));
     rows
+}
+
+/// What a host can't run of the build that is here. With a build.command the next deploy ships another one.
+pub fn misfits(config: &Config, asks: &Asks, facts: &Facts) -> Vec<Row> {
+    let found = suits::findings(asks, facts).into_iter();
+    let of_now = |found: Finding| match &config.build.command {
+        None => refused("machine", found),
+        Some(_) => {
+            let what =
+                format!("{}: what an earlier build left would be refused, and so the next one may be", found.what);
+            row(Status::Warning, "machine", what, found.cure)
+        }
+    };
+    let warning = suits::warning(asks, facts).map(|text| row(Status::Warning, "machine", text, ""));
+    found.map(of_now).chain(warning).collect()
 }
 
 /// What a release needs, going by the live one or the newest.

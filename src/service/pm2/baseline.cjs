@@ -136,7 +136,13 @@ function liveLook(all) {
     const { service, health } = readJson(path.join(BASE, '.shipit', 'records', `${OLD}.json`));
     const ms = time => Math.round(time.secs * 1000 + time.nanos / 1e6);
     const times = { timeout_ms: ms(health.timeout), interval_ms: ms(health.interval), within_ms: ms(health.within) };
-    return { port: service.port || null, look: Object.assign({}, all.health, { path: health.path, headers: health.headers, expect: health.expect }, times) };
+    // What held a secret was not kept: it is as the settings have it now.
+    const filled = (kept, now) => (typeof kept === 'string' && kept.includes('***') && now !== undefined ? now : kept);
+    const each = (kept, now) => Object.keys(kept || {}).reduce((all, key) => Object.assign(all, { [key]: filled(kept[key], (now || {})[key]) }), {});
+    const { path: asked, headers, expect } = all.health;
+    const wanted = Object.assign(each(health.expect, expect), { json: each(health.expect.json, expect.json) });
+    const look = { path: filled(health.path, asked), headers: each(health.headers, headers), expect: wanted };
+    return { port: service.port || null, look: Object.assign({}, all.health, look, times) };
   } catch (error) {
     return { port: all.service.port, look: all.health };
   }

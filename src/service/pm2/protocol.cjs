@@ -41,6 +41,16 @@ class Failure extends Error {}
 // T/stop exists: the session wants no further worker touched.
 class Stopped extends Error {}
 
+// Values of env_file: they stay on this host, whatever prints them. A worker's line is for programs.
+let hidden = [];
+function hide(env) {
+  const lines = [].concat(...Object.keys(env).map(key => [env[key]].concat(env[key].split('\n'))));
+  // The longest first, so that one inside another leaves no tail.
+  hidden = Array.from(new Set(lines)).filter(line => line.trim().length >= 8).sort((a, b) => b.length - a.length);
+}
+
+const masked = text => hidden.reduce((rest, value) => rest.split(value).join('***'), String(text));
+
 function plain(text) {
   return String(text)
     .replace(/\x1b\[[0-9;?]*[A-Za-z]/g, '')
@@ -50,7 +60,7 @@ function plain(text) {
 
 // A reader that went away or a full disk must not end a revert half way: write errors are nobody's concern here.
 function say(kind, text) {
-  const line = `${MARK}${kind} ${plain(text)}`.trimEnd().slice(0, 999);
+  const line = `${MARK}${kind} ${plain(kind === 'worker' ? text : masked(text))}`.trimEnd().slice(0, 999);
   try {
     fs.writeSync(1, line + '\n');
   } catch (error) {}
@@ -63,7 +73,7 @@ const logLine = text => say('log', plain(text).replace(/\t/g, '  '));
 
 function trace(text) {
   try {
-    fs.writeSync(2, plain(text).slice(0, 2000) + '\n');
+    fs.writeSync(2, plain(masked(text)).slice(0, 2000) + '\n');
   } catch (error) {}
 }
 
@@ -163,7 +173,10 @@ function tail(file, lines, from = 0) {
     const start = Math.max(size < from ? 0 : from, size - most);
     const buffer = Buffer.alloc(Math.max(0, size - start));
     const got = fs.readSync(handle, buffer, 0, buffer.length, start);
-    return buffer.toString('utf8', 0, got).split('\n').filter(line => line.trim()).slice(-lines);
+    const all = buffer.toString('utf8', 0, got).split('\n');
+    // Where the reading begins in a line, half a value may stand there.
+    if (got === most) all.shift();
+    return all.filter(line => line.trim()).slice(-lines);
   } catch (error) {
     return [];
   } finally {

@@ -96,6 +96,12 @@ async function main(verb, arg) {
   const verbs = { facts, baseline, prepare, boot, health, activate, watch, revert, commit, status, survey, log };
   if (!Object.prototype.hasOwnProperty.call(verbs, verb || '')) throw new Failure(`the PM2 driver has no verb ${verb}`);
   process.chdir(HERE);
+  try {
+    const all = settings();
+    hide(envFile(all.service, all.appDir));
+  } catch (error) {
+    // Who needs the settings or the file says what is wrong with it.
+  }
   await verbs[verb](arg);
 }
 

@@ -54,6 +54,7 @@ pub(crate) struct Make {
     hosts: usize,
     proxy: bool,
     without: Vec<&'static str>,
+    apart: bool,
     path: Option<String>,
     account: &'static str,
     home: bool,
@@ -68,6 +69,7 @@ impl Make {
             hosts: 1,
             proxy: false,
             without: Vec::new(),
+            apart: false,
             path: None,
             account: "shipit-a",
             home: false,
@@ -80,7 +82,7 @@ impl Make {
         Make { instances: Some(instances), ..Make::files() }
     }
 
-    /// Several hosts: machines apart, `a`, `b`, `c` ..., all with the same path and the same port.
+    /// Several hosts: machines apart, `a`, `b`, `c` ... `z`, `aa` ..., all with the same path and the same port.
     pub(crate) fn hosts(mut self, hosts: usize) -> Make {
         self.hosts = hosts;
         self
@@ -95,6 +97,12 @@ impl Make {
     /// Machines that lack this program of `/usr/bin`.
     pub(crate) fn without(mut self, program: &'static str) -> Make {
         self.without.push(program);
+        self
+    }
+
+    /// A machine apart, though it is the only one: what is mounted there is mounted nowhere else.
+    pub(crate) fn apart(mut self) -> Make {
+        self.apart = true;
         self
     }
 
@@ -160,7 +168,8 @@ impl Make {
     }
 
     fn host(&self, area: &Area, identity: &Path, n: usize, port: u16) -> Host {
-        let name = char::from(b'a' + n as u8).to_string();
+        let letter = |n: usize| char::from(b'a' + n as u8);
+        let name: String = (n >= 26).then(|| letter(n / 26 - 1)).into_iter().chain([letter(n % 26)]).collect();
         let account = Account::named(self.account);
         let place = area.dir(&format!("host-{name}"));
         let relative = self.path.as_deref().unwrap_or("srv");
@@ -176,7 +185,7 @@ impl Make {
             account.make_dir(&place.join("home"));
             options.env.push(format!("HOME={}", place.join("home").display()));
         }
-        if self.hosts > 1 || !self.without.is_empty() {
+        if self.hosts > 1 || self.apart || !self.without.is_empty() {
             let mounts = if self.hosts > 1 { vec![(dir.clone(), path.clone())] } else { Vec::new() };
             options.apart = Some(Apart { mounts, without: self.without.clone() });
         }

@@ -182,6 +182,11 @@ impl Running {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, which: Signal) {
         assert!(self.try_signal(which), "it was over before {which:?} reached it:\n{}", self.so_far());
@@ -202,7 +207,7 @@ impl Running {
     pub(crate) fn weigh(mut self) -> (Output, u64) {
         let mut most = 0;
         while !self.is_over() {
-            most = most_memory(self.child.id()).unwrap_or(most);
+            most = most_memory(self.pid()).unwrap_or(most);
             std::thread::sleep(Duration::from_millis(5));
         }
         (self.finish(), most)

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::account::Account;
 use super::ports;
-use super::process::{Signal, alive, descendants, signal};
+use super::process::{Signal, alive, all, descendants, signal};
 
 /// What differs from the usual.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +102,23 @@ impl Sshd {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (body, status) = text.rsplit_once('\n').unwrap_or(("", "0"));
         (status.parse().unwrap_or(0), body.to_owned())
+    }
+
+    /// The process that listens on a loopback port of this machine, as the kernel tells; none: nobody does.
+    pub(crate) fn listener(&self, port: u16) -> Option<u32> {
+        let whose = match &self.running {
+            Running::Plain(child) => child.id(),
+            Running::Apart { holder, .. } => holder.id(),
+        };
+        let table = fs::read_to_string(format!("/proc/{whose}/net/tcp")).expect("it runs");
+        let local = format!(":{port:04X}");
+        let listens = |fields: &[&str]| fields.len() > 9 && fields[1].ends_with(&local) && fields[3] == "0A";
+        let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let socket = format!("socket:[{}]", lines.find(|fields| listens(fields))?[9]);
+        all().into_iter().find(|pid| {
+            let mut files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            files.any(|file| fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == socket.as_str()))
+        })
     }
 
     fn await_ready(&self) {
