@@ -12,6 +12,8 @@ libc() {
   getconf GNU_LIBC_VERSION 2>/dev/null && return 0
   version=$(ldd --version 2>&1 | sed -n '1s/.*\(GLIBC\|GNU libc\).* \([0-9][0-9.]*\)$/glibc \2/p')
   if [ -z "$version" ]; then
+    # A host of glibc may have musl beside it, for programs of its own; of which version glibc is, nobody can be asked.
+    for loader in /lib*/ld-linux*; do [ ! -e "$loader" ] || return 0; done
     for loader in /lib/ld-musl-*; do
       [ ! -x "$loader" ] || version=$("$loader" 2>&1 | sed -n 's/^Version \(.*\)/musl \1/p')
     done

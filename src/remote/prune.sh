@@ -7,7 +7,9 @@
 in_use() {
   here=$(pwd -P)
   {
-    readlink /proc/[0-9]*/cwd /proc/[0-9]*/exe
+    # busybox's readlink takes one name.
+    # shellcheck disable=SC2012 # only what stands behind the arrow is looked for
+    ls -ld /proc/[0-9]*/cwd /proc/[0-9]*/exe
     cat /proc/[0-9]*/cmdline | tr '\000' '\n'
     tr '",' '\n' <"${PM2_HOME:-$HOME/.pm2}/dump.pm2"
   } 2>/dev/null | grep -F "$here/releases/" | sed "s|.*/releases/\([A-Za-z0-9_-]*\).*|\1|" | sort -u

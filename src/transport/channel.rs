@@ -75,6 +75,8 @@ impl Running {
         let mut left = most;
         tokio::spawn(async move {
             let noise = Arc::clone(&tail);
+            // Nobody hears of the end before it stands in the log why.
+            let open = to.clone();
             let read = each_line(stdout, most, move |line| {
                 let mut reply = Reply::parse(&line);
                 left = left.saturating_sub(match &reply {
@@ -102,6 +104,7 @@ impl Running {
                     if !read.await {
                         push(&tail, TOO_MUCH.to_owned());
                     }
+                    drop(open);
                     let _ = errors.await;
                 } => {}
                 _ = released => {}

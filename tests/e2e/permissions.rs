@@ -17,6 +17,7 @@ struct Row {
     says: &'static [&'static str],
 }
 
+/// `umount -l`: what a run removes when it is over may still be at it.
 const ROWS: [Row; 15] = [
     Row {
         what: "umask 077",
@@ -49,42 +50,42 @@ const ROWS: [Row; 15] = [
     Row {
         what: "path on another file system",
         make: "cp -a $SRV $SRV.aside; mount -t tmpfs -o size=64m tmpfs $SRV; cp -a $SRV.aside/. $SRV/; rm -r $SRV.aside; chown $ME $SRV",
-        unmake: "cp -a $SRV $SRV.aside; umount $SRV; rm -rf $SRV/* $SRV/.shipit; cp -a $SRV.aside/. $SRV/; rm -r $SRV.aside",
+        unmake: "cp -a $SRV $SRV.aside; umount -l $SRV; rm -rf $SRV/* $SRV/.shipit; cp -a $SRV.aside/. $SRV/; rm -r $SRV.aside",
         code: 0,
         says: &["is live"],
     },
     Row {
         what: "shared/ on another file system",
         make: "cp -a $SRV/shared $SRV/s.aside; mount -t tmpfs -o size=16m tmpfs $SRV/shared; chown $ME $SRV/shared; mv $SRV/s.aside $SRV/.aside",
-        unmake: "umount $SRV/shared; rm -r $SRV/.aside",
+        unmake: "umount -l $SRV/shared; rm -r $SRV/.aside",
         code: 0,
         says: &["is live"],
     },
     Row {
         what: "releases/ on another file system",
         make: "mount -t tmpfs -o size=16m tmpfs $SRV/releases; chown $ME $SRV/releases",
-        unmake: "umount $SRV/releases",
+        unmake: "umount -l $SRV/releases",
         code: 1,
         says: &["releases/ is a file system of its own", "mount"],
     },
     Row {
         what: "noexec on all that is written to",
         make: "mount --bind /tmp /tmp; mount -o remount,bind,noexec /tmp",
-        unmake: "umount /tmp",
+        unmake: "umount -l /tmp",
         code: 0,
         says: &["is live"],
     },
     Row {
         what: "a read-only home of the account",
         make: "mount --bind $HOME $HOME; mount -o remount,bind,ro $HOME",
-        unmake: "umount $HOME",
+        unmake: "umount -l $HOME",
         code: 0,
         says: &["is live"],
     },
     Row {
         what: "a read-only path",
         make: "mount --bind $SRV $SRV; mount -o remount,bind,ro $SRV",
-        unmake: "umount $SRV",
+        unmake: "umount -l $SRV",
         code: 1,
         says: &["its file system is read-only", "mount -o remount,rw"],
     },
@@ -112,7 +113,7 @@ const ROWS: [Row; 15] = [
     Row {
         what: "hidepid, with nobody else's lock",
         make: "mount -t proc -o hidepid=2 proc /proc",
-        unmake: "umount /proc",
+        unmake: "umount -l /proc",
         code: 0,
         says: &["is live"],
     },
@@ -120,7 +121,7 @@ const ROWS: [Row; 15] = [
         what: "hidepid, with a lock of another account whose owner may not be looked at",
         make: "mount -t proc -o hidepid=2 proc /proc; boot=$(cat /proc/sys/kernel/random/boot_id); ns=$(readlink /proc/self/ns/pid | tr -dc 0-9); \
                ln -s 1:1:1:$boot:$ns:0123456789abcdef:20260321T140000Z:other@there $SRV/.shipit/lock.999; chown -h $OTHER $SRV/.shipit/lock.999",
-        unmake: "rm $SRV/.shipit/lock.999; umount /proc",
+        unmake: "rm $SRV/.shipit/lock.999; umount -l /proc",
         code: 3,
         says: &["locked by other@there", "shipit unlock"],
     },

@@ -47,6 +47,11 @@ fn words(svg: &str) -> String {
     let until = |text: String| {
         text.split(" of blog: ").flat_map(|text| text.split("  (")).next().unwrap_or_default().to_owned()
     };
+    // How much is sent depends on how well an id is packed.
+    let texts = texts.map(|text| match text.split_once(" sent, ") {
+        Some((_, rest)) => format!("sent, {rest}"),
+        None => text,
+    });
     let plain = texts.map(|text| until(text.replace(" in 1.0s", "").replace("1.0s", "")).trim().to_owned());
     let mut plain: Vec<String> = plain.filter(|text| !text.is_empty()).map(|text| text + "\n").collect();
     // Connecting goes on beside the build: which of them ends first is chance.

@@ -52,7 +52,7 @@ const BY_CHANCE: usize = 20;
 
 fn main() -> ExitCode {
     let mut words = Vec::new();
-    let mut jobs = 3;
+    let mut jobs = 4;
     let (mut list, mut full, mut by_day) = (false, false, false);
     let mut sample = usize::MAX;
     let mut seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());

@@ -100,7 +100,11 @@ impl Spot {
             let made = Command::new("mkfifo").args(["-m", "666"]).arg(dir.join(fifo)).status().unwrap();
             assert!(made.success());
         }
-        let then = Then::of(fault);
+        let then = match Then::of(fault) {
+            // PM2's workers are all of its daemon's group: one that is broken for good would break what is put back, too.
+            Then::Break if place.at == At::Line("worker") => Then::Fail,
+            then => then,
+        };
         let (said, reached) = channel();
         let stop = Stop { dir, tools: &tools, then, pm2, fails: (case.verb == Verb::Undone).then_some(COMMIT) };
         let mut rest: Vec<&str> = Vec::new();

@@ -60,7 +60,7 @@ fn reader(over: &Arc<AtomicBool>, mut look: impl FnMut() -> Result<Vec<usize>, S
             seen.order.extend(met);
             seen.order.dedup();
             // Whoever deploys needs the processor, too.
-            std::thread::sleep(Duration::from_micros(300));
+            std::thread::sleep(Duration::from_millis(2));
         }
         Ok(seen)
     })

@@ -30,8 +30,12 @@ fn live(bench: &mut Bench) -> String {
 fn shut(bench: &Bench, run: &Running) -> Vec<u32> {
     let host = bench.lock().pid;
     let on_host = |pid: u32| pid == host || !in_project(bench, pid);
-    let all: Vec<u32> = descendants(run.pid()).into_iter().filter(|pid| !on_host(*pid)).chain([run.pid()]).collect();
+    let mut all: Vec<u32> =
+        descendants(run.pid()).into_iter().filter(|pid| !on_host(*pid)).chain([run.pid()]).collect();
     all.iter().for_each(|pid| assert!(signal(*pid, Signal::Stop), "{}", command_line(*pid)));
+    // One that was on its way to the host got there in between.
+    let mine = |pid: &u32| !bench.stands_in(*pid) || !signal(*pid, Signal::Cont);
+    all.retain(mine);
     all
 }
 
