@@ -75,7 +75,7 @@ describe('an app whose settings change', () => {
 
   test('drains from the first deploy on that says so, and then loses no request', async () => {
     assert.deepStrictEqual(shape(world), [['online', 'A', false], ['online', 'A', false]]);
-    world.settings({ drain: true, kill_timeout_ms: 8000, listen_timeout_ms: 8000 }, { within_ms: 25000 });
+    world.settings({ drain: true, kill_timeout_ms: 8000, listen_timeout_ms: 8000 });
     const look = await world.drive('baseline', 'B');
     assert.match(look.note.join('\n'), /web is one with another node_args \[\], now .*drain.cjs.*; this deploy moves it without a gap/);
     await world.good('B');
@@ -98,7 +98,7 @@ describe('an app whose settings change', () => {
 
   test('gets another script, arguments and number of workers without a lost request; and all of it back', async () => {
     const settings = { drain: true, kill_timeout_ms: 8000, listen_timeout_ms: 8000, script: 'other.js', args: ['more'], instances: 3 };
-    world.settings(settings, { within_ms: 25000 });
+    world.settings(settings);
     const stop = load(world);
     world.release('bad', 'empty');
     world.file('bad', 'other.js', SERVERS.sick);

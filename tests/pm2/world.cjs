@@ -78,11 +78,14 @@ class World {
     fs.writeFileSync(path.join(this.dir, 'service.cjs'), driverText());
     this.clean = { PATH: process.env.PATH, HOME: this.root, USER: 'tester', LOGNAME: 'tester', PM2_HOME: this.home };
     this.old = '';
+    this.health = {};
   }
 
+  // `health` holds for all later settings as well.
   async init(service = {}, health = {}) {
     this.port = await freePort();
-    this.settings(service, health);
+    this.health = health;
+    this.settings(service);
     return this;
   }
 
@@ -97,7 +100,7 @@ class World {
       app_dir: appDir,
       health: {
         path: '/api/health', headers: {}, expect: { status: 200, body: null, json: { status: 'ok' } }, timeout_ms: 1000,
-        interval_ms: 100, within_ms: 4000, successes: 1, soak_ms: 1000, assets: true, ...health,
+        interval_ms: 100, within_ms: 4000, successes: 1, soak_ms: 1000, assets: true, ...this.health, ...health,
       },
     };
     fs.writeFileSync(path.join(this.dir, 'service.json'), JSON.stringify(this.all));
