@@ -181,14 +181,15 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         reader.report(None, "app", "is missing", "the app's name, e.g. app = \"blog\"");
     }
     let app = root.parsed("app", sections::app).unwrap_or_default();
-    let mut service = sections::service(&root.section("service"), &app);
+    let build = sections::build(&root.section("build"), &folder);
+    let mut service = sections::service(&root.section("service"), &app, build.preset);
     let proxy = super::proxy::read(&root.section("proxy"), &app);
     // Which of the two it is, the host knows.
     if let (Some(proxy), Service::Pm2(pm2)) = (&proxy, &mut service) {
         pm2.port = Some(proxy.ports[0]);
     }
     let mut config = Config {
-        build: sections::build(&root.section("build"), &folder),
+        build,
         shared: sections::shared(&root.section("shared")),
         health: sections::health(&root.section("health")),
         release: sections::release(&root.section("release"), &service),
