@@ -6,6 +6,7 @@ pub(crate) mod alike;
 pub(crate) mod apps;
 pub(crate) mod area;
 pub(crate) mod bench;
+pub(crate) mod browser;
 pub(crate) mod config;
 pub(crate) mod example;
 pub(crate) mod pm2;
