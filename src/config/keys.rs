@@ -34,6 +34,7 @@ pub(super) const KEYS: &[&str] = &[
     "service.pm2.max_memory",
     "service.pm2.kill_timeout",
     "service.pm2.listen_timeout",
+    "service.pm2.drain",
     "service.command.start",
     "service.command.revert",
     "service.command.status",

@@ -181,9 +181,10 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         reader.report(None, "app", "is missing", "the app's name, e.g. app = \"blog\"");
     }
     let app = root.parsed("app", sections::app).unwrap_or_default();
-    let service = sections::service(&root.section("service"), &app);
+    let build = sections::build(&root.section("build"), &folder);
+    let service = sections::service(&root.section("service"), &app, build.preset);
     let mut config = Config {
-        build: sections::build(&root.section("build"), &folder),
+        build,
         shared: sections::shared(&root.section("shared")),
         health: sections::health(&root.section("health")),
         release: sections::release(&root.section("release"), &service),

@@ -1,13 +1,13 @@
 //! `[service.pm2]`: its defaults, and the combinations that PM2 accepts but that lose requests or mix releases.
 
 use super::reader::Section;
-use super::schema::{Mode, Pm2};
+use super::schema::{Mode, Pm2, Preset};
 use super::tree::Value;
 use super::values::{self, Wrong};
 use crate::text::list;
 
-/// The table's settings for the app called `app`.
-pub(super) fn read(section: &Section<'_>, app: &str) -> Pm2 {
+/// The table's settings for the app called `app`, which this preset makes.
+pub(super) fn read(section: &Section<'_>, app: &str, preset: Preset) -> Pm2 {
     let mode = section.choice("mode", &[("cluster", Mode::Cluster), ("fork", Mode::Fork)]).unwrap_or(Mode::Cluster);
     let mut env = section.map("env", variable);
     // An ecosystem file says for itself, perhaps by its env_NAME; a default here would win over that.
@@ -32,6 +32,7 @@ pub(super) fn read(section: &Section<'_>, app: &str) -> Pm2 {
         max_memory: section.parsed("max_memory", memory),
         kill_timeout_ms: section.duration("kill_timeout", "8s", "100ms"..="10m").as_millis() as u64,
         listen_timeout_ms: section.duration("listen_timeout", "8s", "1s"..="10m").as_millis() as u64,
+        drain: drain(section, mode, preset),
     };
     check_script(section, &pm2);
     check_ecosystem(section);
@@ -40,6 +41,18 @@ pub(super) fn read(section: &Section<'_>, app: &str) -> Pm2 {
         section.wrong("instances", what, "use mode = \"cluster\"");
     }
     pm2
+}
+
+/// By default for whatever a preset knows to be a server of node. An ecosystem file says for itself in which mode each app
+/// runs: those that are no cluster's do without.
+fn drain(section: &Section<'_>, mode: Mode, preset: Preset) -> bool {
+    let is_server = matches!(preset, Preset::Next | Preset::Node | Preset::Astro);
+    let drain = section.flag("drain");
+    if drain == Some(true) && mode == Mode::Fork {
+        let what = "needs mode = \"cluster\": with no other worker to answer, a slower end is a longer gap";
+        section.wrong("drain", what, "remove one of the two");
+    }
+    drain.unwrap_or(is_server) && mode == Mode::Cluster
 }
 
 /// `None` is PM2's "max"; one worker is the default.

@@ -288,6 +288,10 @@ pub struct Pm2 {
     pub kill_timeout_ms: u64,
     /// `listen_timeout`, milliseconds: how long PM2 waits for a new worker to listen before the old one goes.
     pub listen_timeout_ms: u64,
+    /// `drain`: a worker that is replaced ends only when it has answered all it was asked. A release from before there was
+    /// such a thing does without.
+    #[serde(default)]
+    pub drain: bool,
 }
 
 /// PM2's exec mode.

@@ -144,13 +144,13 @@ fn within(outer: &str, inner: &str) -> bool {
 }
 
 /// `[service.*]`: at most one kind.
-pub(super) fn service(section: &Section<'_>, app: &str) -> Service {
+pub(super) fn service(section: &Section<'_>, app: &str, preset: Preset) -> Service {
     let kinds = section.names();
     if let [first, second, ..] = kinds[..] {
         section.wrong(second, format!("is a second service beside `{first}`"), "keep one; a stage may have another");
     }
     match section.section("pm2") {
-        table if table.given() => Service::Pm2(Box::new(pm2::read(&table, app))),
+        table if table.given() => Service::Pm2(Box::new(pm2::read(&table, app, preset))),
         _ => match section.section("command") {
             table if table.given() => Service::Command(Box::new(command::read(&table, app))),
             _ => Service::None,

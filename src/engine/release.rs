@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::parcel::Parcel;
 use super::run::{Run, random};
 use crate::artifact::{Mutable, mutable_globs, sha256};
-use crate::config::{Assets, Config, Health, Service, Shared};
+use crate::config::{Assets, Config, Health, Preset, Service, Shared};
 use crate::error::Result;
 use crate::event::EventKind;
 use crate::release::{ReleaseId, State};
@@ -50,6 +50,10 @@ pub(super) fn record(run: &Run) -> Record {
     {
         pm2.script = pm2.script.take().or_else(|| artifact.script.clone());
         pm2.preset_env = artifact.env.clone();
+        if pm2.drain && config.build.preset == Preset::Next {
+            // Next's own handlers would end it before it has answered all.
+            pm2.preset_env.insert("NEXT_MANUAL_SIG_HANDLE".into(), "true".into());
+        }
     }
     Record {
         id,

@@ -49,24 +49,33 @@ const PM2_PROGRAM: [&str; 13] = [
     include_str!("pm2/tools.cjs"),
     include_str!("pm2/baseline.cjs"),
     include_str!("pm2/boot.cjs"),
-    include_str!("pm2/pinned.cjs"),
+    include_str!("pm2/moved.cjs"),
     include_str!("pm2/activate.cjs"),
     include_str!("pm2/revert.cjs"),
     include_str!("pm2/survey.cjs"),
     include_str!("pm2/verbs.cjs"),
 ];
 
+/// What lets a worker end without losing a request. The program puts it into the home.
+const DRAIN: &str = include_str!("../../templates/drain.cjs");
+
 /// The program that the words need on the host; empty where sh is enough. Comment lines stay here.
 pub fn program(service: &Service) -> String {
     match service {
         Service::None | Service::Command(_) => String::new(),
         Service::Pm2(_) => {
-            let lines = PM2_PROGRAM.iter().flat_map(|part| part.lines());
-            let kept: Vec<&str> =
-                lines.filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty()).collect();
-            kept.join("\n") + "\n"
+            let program = without_comments(PM2_PROGRAM.iter().flat_map(|part| part.lines()));
+            let drain = json!(without_comments(DRAIN.lines()));
+            // Behind the directive that must come first.
+            program.replacen(";\n", &format!(";\nconst DRAIN_TEXT = {drain};\n"), 1)
         }
     }
+}
+
+fn without_comments<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let kept: Vec<&str> =
+        lines.filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty()).collect();
+    kept.join("\n") + "\n"
 }
 
 /// What the host's words read from `service.json`. `earlier`: how the release is run stands in its own record, which is

@@ -48,7 +48,7 @@ fn a_rollback_takes_no_notice_of_what_deploy_toml_says_today() {
     let live = bench.release(&App::server("v1"));
     bench.config.set("service.pm2.args", vec!["other".to_owned()]).set("service.pm2.script", "elsewhere.js");
     bench.write_config();
-    bench.deploy(&App::server("v2").file("elsewhere.js", ""), &[]).expect(1).says(&["another script"]);
+    bench.deploy(&App::server("v2").file("elsewhere.js", ""), &[]).expect(1).says(&["boot test"]);
     bench.host().assert_live(&Live::Old(live), 2);
     bench.run("rollback", &[]).expect(0);
     bench.host().assert_live(&Live::Old(old), 2);

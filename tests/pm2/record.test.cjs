@@ -58,19 +58,19 @@ test('without a record the settings are what is known', async () => {
 });
 
 test("a rollback is judged by the target's settings, not by those of today", async () => {
-  world.settings({ args: ['new'] });
-  assert.match((await world.drive('baseline', 'B')).refuse.join(), /another args/);
-  world.settings({ args: ['new'], port: 1 }, {}, '', true);
+  world.settings({ mode: 'fork' });
+  assert.match((await world.drive('baseline', 'B')).refuse.join(), /another mode cluster, now fork/);
+  world.settings({ mode: 'fork', port: 1 }, {}, '', true);
   const look = await world.drive('baseline', 'B');
   assert.deepStrictEqual([look.code, look.refuse], [0, []], look.all);
   world.release('B');
   world.settings({}, {}, '', true);
   const ready = await world.drive('prepare', 'B');
   assert.strictEqual(ready.code, 0, ready.all);
-  world.settings({ args: ['old'] }, {}, '', true);
+  world.settings({ mode: 'fork' }, {}, '', true);
   const other = await world.drive('prepare', 'B');
   assert.strictEqual(other.code, 1);
-  assert.match(other.why.join(), /another args/);
+  assert.match(other.why.join(), /another mode cluster, now fork/);
 });
 
 test('more workers than the time limits reckon with are refused', async () => {

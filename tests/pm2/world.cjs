@@ -7,13 +7,14 @@ const net = require('net');
 const os = require('os');
 const path = require('path');
 
-const PARTS = ['protocol', 'proc', 'http', 'define', 'workers', 'tools', 'baseline', 'boot', 'pinned', 'activate', 'revert', 'survey', 'verbs'];
+const PARTS = ['protocol', 'proc', 'http', 'define', 'workers', 'tools', 'baseline', 'boot', 'moved', 'activate', 'revert', 'survey', 'verbs'];
 const SOURCE = path.join(__dirname, '..', '..', 'src', 'service', 'pm2');
 
 // As it is sent: without comment lines.
 function driverText() {
-  const text = PARTS.map(name => fs.readFileSync(path.join(SOURCE, `${name}.cjs`), 'utf8')).join('');
-  return text.split('\n').filter(line => !/^\s*\/\//.test(line) && line.trim()).join('\n') + '\n';
+  const bare = file => fs.readFileSync(file, 'utf8').split('\n').filter(line => !/^\s*\/\//.test(line) && line.trim()).join('\n') + '\n';
+  const drain = JSON.stringify(bare(path.join(__dirname, '..', '..', 'templates', 'drain.cjs')));
+  return PARTS.map(name => bare(path.join(SOURCE, `${name}.cjs`))).join('').replace(';\n', () => `;\nconst DRAIN_TEXT = ${drain};\n`);
 }
 
 function freePort() {
@@ -77,11 +78,14 @@ class World {
     fs.writeFileSync(path.join(this.dir, 'service.cjs'), driverText());
     this.clean = { PATH: process.env.PATH, HOME: this.root, USER: 'tester', LOGNAME: 'tester', PM2_HOME: this.home };
     this.old = '';
+    this.health = {};
   }
 
+  // `health` holds for all later settings as well.
   async init(service = {}, health = {}) {
     this.port = await freePort();
-    this.settings(service, health);
+    this.health = health;
+    this.settings(service);
     return this;
   }
 
@@ -91,12 +95,12 @@ class World {
       service: {
         name: 'web', script: 'server.js', ecosystem: null, only: [], ecosystem_env: null, port: this.port, instances: 2,
         mode: 'cluster', env: {}, env_file: null, boot_test: true, node_args: [], args: [], max_memory: null,
-        kill_timeout_ms: 1000, listen_timeout_ms: 1500, ...service,
+        kill_timeout_ms: 1000, listen_timeout_ms: 1500, drain: false, ...service,
       },
       app_dir: appDir,
       health: {
         path: '/api/health', headers: {}, expect: { status: 200, body: null, json: { status: 'ok' } }, timeout_ms: 1000,
-        interval_ms: 100, within_ms: 4000, successes: 1, soak_ms: 1000, assets: true, ...health,
+        interval_ms: 100, within_ms: 4000, successes: 1, soak_ms: 1000, assets: true, ...this.health, ...health,
       },
     };
     fs.writeFileSync(path.join(this.dir, 'service.json'), JSON.stringify(this.all));

@@ -53,7 +53,7 @@ async function activateOne(def, health, before, live) {
   const look = whole(health, def);
   const what = def.port ? (look.path ? 'answers' : 'listens') : '';
   let workers = workersOf(await jlist(), def.name);
-  if (pinnedTo(workers)) return movePinned(def, workers, look, live);
+  if (whyMove(def, workers)) return move(def, workers, look, live);
   let said;
   const first = !workers.length;
   if (first) {

@@ -53,31 +53,25 @@ const isOurs = worker => inside(ownName(worker.raw.pm_cwd), BASE) || inside(ownN
 const quoted = name => (/^[\w.@+-]+$/.test(name) ? name : `'${name.replace(/'/g, "'\\''")}'`);
 const same = (a, b) => JSON.stringify(a || []) === JSON.stringify(b || []);
 
-// What keeps a reload from making `workers` what `def` says: [{what, cure}].
+// What keeps a deploy from making `workers` what `def` says: [{what, cure}].
 function obstacles(def, workers) {
-  const { name, app } = def;
-  const raw = workers[0].raw;
-  const cwd = ownName(raw.pm_cwd);
-  const script = ownName(raw.pm_exec_path);
-  const again = `pm2 delete ${quoted(name)} && pm2 save, then deploy again (nothing answers in between)`;
-  const pinned = pinnedTo(workers);
-  if (pinned) return moveObstacles(def, workers, pinned);
-  if (!inside(cwd, CURRENT) && !(inside(script, CURRENT))) {
-    return [{ what: `PM2 already has an app ${quoted(name)} that runs from ${cwd}, which is not ${CURRENT}; it is not touched`, cure: `choose another \`app\` name, or pm2 delete ${quoted(name)}` }];
+  const name = quoted(def.name);
+  const { raw } = workers[0];
+  const [cwd, script] = [ownName(raw.pm_cwd), ownName(raw.pm_exec_path)];
+  if (!pinnedTo(workers) && !inside(cwd, CURRENT) && !inside(script, CURRENT)) {
+    return [{ what: `PM2 already has an app ${name} that runs from ${cwd}, which is not ${CURRENT}; it is not touched`, cure: `choose another \`app\` name, or pm2 delete ${name}` }];
   }
-  const differing = [];
-  if (!def.command && script !== app.exec) differing.push(`script ${script}, now ${app.exec}`);
-  if (cwd !== app.cwd) differing.push(`directory ${cwd}, now ${app.cwd}`);
-  const mode = String(raw.exec_mode).replace('_mode', '');
-  if (mode !== app.exec_mode) differing.push(`mode ${mode}, now ${app.exec_mode}`);
-  if (!same(raw.node_args, app.node_args)) differing.push(`node_args ${short(raw.node_args || [])}, now ${short(app.node_args)}`);
-  if (!same(raw.args, app.args)) differing.push(`args ${short(raw.args || [])}, now ${short(app.args)}`);
-  return differing.length ? [{ what: `PM2's app ${quoted(name)} was started with another ${differing.join('; ')}; a reload does not change that`, cure: again }] : [];
+  if (movable(def, workers)) return [];
+  const modes = `Only in cluster mode can another process take over its port without a gap; it runs in ${modeOf(raw)} mode, the settings say ${def.app.exec_mode}`;
+  return differences(def, workers).map(what => ({
+    what: `PM2's app ${name} is ${what}; no reload changes that. ${modes}`,
+    cure: `pm2 delete ${name} && pm2 save, then deploy again (nothing answers in between)`,
+  }));
 }
 
 function warnings(def, workers) {
   const wanted = wantedInstances(def.app);
-  if (wanted === workers.length || pinnedTo(workers)) return [];
+  if (wanted === workers.length || pinnedTo(workers) || movable(def, workers)) return [];
   return [`PM2 runs ${count(workers.length, 'worker')} of ${quoted(def.name)}, the settings say ${wanted}: a reload does not change that; pm2 scale ${quoted(def.name)} ${wanted} && pm2 save does`];
 }
 
@@ -88,7 +82,7 @@ function expected({ service, appDir }) {
   const exec = service.script.startsWith('/') ? path.join(CURRENT, service.script) : path.resolve(cwd, service.script);
   const app = {
     name: service.name, cwd, exec, exec_mode: service.mode, instances: service.instances === null || service.instances === undefined ? 'max' : service.instances,
-    node_args: nodeArgs(words(service.node_args), path.join(RELEASE, appDir)), args: words(service.args),
+    node_args: nodeArgs(drained(service, service.mode), path.join(RELEASE, appDir)), args: words(service.args),
   };
   return { name: service.name, command: !service.script.includes('/') && !service.script.includes('.'), app };
 }
@@ -208,10 +202,11 @@ function findings(all, apps, list) {
   apps.filter(app => app.exists).forEach(app => {
     const workers = list.filter(worker => worker.name === app.name);
     // Before the release is here, of an ecosystem's apps only the folder they run from can be judged.
-    const like = def || { name: app.name, command: true, app: { cwd: ownName(app.app.cwd), exec_mode: String(app.app.exec_mode).replace('_mode', ''), node_args: app.app.node_args, args: app.app.args } };
+    const like = def || { name: app.name, command: true, app: { cwd: ownName(app.app.cwd), exec_mode: String(app.app.exec_mode).replace('_mode', ''), node_args: app.app.node_args, args: app.app.args, instances: workers.length } };
     const found = obstacles(like, workers).concat(leftOver(app.name, list));
     found.forEach(({ what, cure }) => refuse(what, cure));
-    if (app.pinned && !found.length) note(`PM2's app ${quoted(app.name)} is tied to ${shownPath(app.pinned)} and has kept that release; this deploy moves it to current without a gap`);
+    const why = found.length ? '' : whyMove(like, workers);
+    if (why) note(`PM2's app ${quoted(app.name)} is ${why}; this deploy moves it without a gap`);
     if (def) warnings(def, workers).forEach(text => fact('warn', text));
   });
   if (service.port) checkPort(service.port, apps.map(app => app.name), list, service.mode === 'cluster' || Boolean(service.ecosystem), refuse);

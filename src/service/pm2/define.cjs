@@ -73,6 +73,14 @@ function nodeArgs(list, home) {
   });
 }
 
+// Where the preload lies that lets a worker end without losing a request.
+const DRAIN = path.join(BASE, '.shipit', 'drain.cjs');
+
+// node's options for an app: where one worker replaces another, the old one drains.
+function drained(service, mode, list = service.node_args) {
+  return (service.drain && mode === 'cluster' ? ['--require', DRAIN] : []).concat(words(list));
+}
+
 function onPath(name) {
   return (CLEAN.PATH || '').split(':').filter(Boolean).map(folder => path.join(folder, name)).find(file => {
     try {
@@ -86,7 +94,7 @@ function onPath(name) {
 
 // Checks one app and makes its paths absolute. `app` is as an ecosystem file has it; `home` is the app directory
 // of the candidate, `top` what a leading slash in `script` means.
-function complete(app, { home, env, port, health, top }) {
+function complete(app, { service, home, env, port, health, top }) {
   const name = app.name;
   const is = `app ${JSON.stringify(name)}`;
   if (app.watch) throw new Failure(`${is} has watch: true: PM2 would restart it in the middle of a deploy. Remove it`);
@@ -113,7 +121,7 @@ function complete(app, { home, env, port, health, top }) {
   }
   const merged = Object.assign({}, env, port && env.PORT === undefined ? { PORT: String(port) } : {});
   if (/--preserve-symlinks/.test(merged.NODE_OPTIONS || '')) nodeArgs(['--preserve-symlinks'], home);
-  const result = Object.assign({}, app, { name, cwd, args, node_args: nodeArgs(words(app.node_args), home), env: merged });
+  const result = Object.assign({}, app, { name, cwd, args, node_args: nodeArgs(drained(service, app.exec_mode, app.node_args), home), env: merged });
   delete result.script;
   // PM2 runs a `script` that has a blank in it by `bash -c`; under its other name, `exec`, it takes it as it is.
   result.exec = script;
@@ -141,7 +149,7 @@ function fromSettings({ service, appDir, health }) {
     kill_timeout: service.kill_timeout_ms,
     listen_timeout: service.listen_timeout_ms,
   };
-  return [complete(app, { home, env, port: service.port, health: health.path, top: true })];
+  return [complete(app, { service, home, env, port: service.port, health: health.path, top: true })];
 }
 
 // Runs in a node of its own: a project's file may print, throw or exit.
@@ -190,7 +198,7 @@ async function fromEcosystem({ service, appDir, health }) {
     if (app.port) env.PORT = String(app.port);
     Object.assign(env, own);
     const port = chosen.length === 1 ? service.port : null;
-    const made = complete(canonicalKeys(app, service), { home, env, port, health: null, top: false });
+    const made = complete(canonicalKeys(app, service), { service, home, env, port, health: null, top: false });
     // The health path is asked of the app on the configured port; of the others with a port, that they listen.
     if (made.port && (!service.port || made.port === service.port)) made.asks = health.path;
     return made;

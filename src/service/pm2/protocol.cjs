@@ -1,7 +1,7 @@
 // What the PM2 driver says, what it was given, and how it starts other programs.
 //
 // The driver is one program made of these files, in this order: protocol, proc, http, define, workers, tools,
-// baseline, boot, pinned, activate, revert, survey, verbs. They share one scope; only this file requires modules. It runs on the host's
+// baseline, boot, moved, activate, revert, survey, verbs. They share one scope; only this file requires modules. It runs on the host's
 // own node (14 or newer), needs nothing installed, and never shows what PM2 knows about an app: that holds secrets.
 'use strict';
 const fs = require('fs');

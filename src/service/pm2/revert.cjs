@@ -2,7 +2,7 @@
 // not at what was done, so it can be run again, by another process, after a crash; what is right is not touched.
 'use strict';
 
-const sound = (was, app, known) => was && was.status === 'online' && was.steady && was.release === (app.pinned ? app.workers[0].release : OLD) && !was.gone && (!app.asks || known.health === 'ok');
+const sound = (was, app, known) => was && was.status === 'online' && was.steady && was.release === releaseBefore(app) && !was.gone && (!app.asks || known.health === 'ok');
 
 async function remove(workers) {
   const list = await jlist();
@@ -148,7 +148,7 @@ async function revert() {
       note(`PM2's app ${quoted(app.name)} runs from elsewhere and was not touched`);
     } else if (app.exists) {
       app.asks = Boolean(known.port && app.port === known.port);
-      await (app.pinned ? restorePinned(app, context) : restore(app, workers, context));
+      await (wasMoved(app, list) ? restoreMoved(app, context) : restore(app, workers, context));
     } else if (workers.length && isOurs(workers[0])) {
       await remove(workers);
     }

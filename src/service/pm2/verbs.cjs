@@ -16,6 +16,16 @@ function reckoned() {
   }
 }
 
+// Workers that run have read it; one that PM2 starts in this very moment finds the one or the other.
+function writeDrain() {
+  try {
+    if (fs.readFileSync(DRAIN, 'utf8') === DRAIN_TEXT) return;
+  } catch (error) {}
+  const part = path.join(DIR, 'drain.part');
+  fs.writeFileSync(part, DRAIN_TEXT, { mode: 0o644 });
+  fs.renameSync(part, DRAIN);
+}
+
 // The release lies in its place: definitions for PM2, checked against the release and against what runs.
 async function prepare() {
   const all = settings();
@@ -36,8 +46,9 @@ async function prepare() {
     if (first) throw new Failure(`${first.what}: ${first.cure}`);
     if (all.service.ecosystem || all.earlier) warnings(def, workers).forEach(note);
     const kept = Object.keys(definitionOf(workers).env).filter(key => !(key in def.app.env) && !(key in CLEAN) && !/^(SHELL|PWD|OLDPWD|SHLVL|TERM|_|MAIL|LS_COLORS|SSH_.*|XDG_.*|NVM_.*|LC_.*|HOSTNAME|npm_.*)$/.test(key));
-    if (kept.length && !pinnedTo(workers)) note(`PM2 keeps variables of ${def.name} that the settings no longer have, until it is deleted: ${kept.slice(0, 8).join(', ')}`);
+    if (kept.length && !whyMove(def, workers)) note(`PM2 keeps variables of ${def.name} that the settings no longer have, until it is deleted: ${kept.slice(0, 8).join(', ')}`);
   }
+  if (defs.some(def => def.app.node_args.includes(DRAIN))) writeDrain();
   writeJson('apps.json', defs);
   note(defs.map(def => `${def.name}: ${def.app.exec_mode}, ${count(wantedInstances(def.app), 'worker')}${def.port ? `, port ${def.port}` : ''}`).join('; '));
 }

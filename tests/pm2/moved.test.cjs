@@ -92,7 +92,7 @@ describe('an app that was started inside a release', () => {
     assert.deepStrictEqual(status.worker.map(line => JSON.parse(line).pinned), ['releases/A/server.js', 'releases/A/server.js']);
     const look = await world.drive('baseline', 'B');
     assert.deepStrictEqual(look.refuse, [], look.all);
-    assert.match(look.note.join('\n'), /web is tied to releases\/A\/server.js .* moves it to current without a gap/);
+    assert.match(look.note.join('\n'), /web is tied to releases\/A\/server.js: .*; this deploy moves it without a gap/);
   });
 
   test('stays as it is, untouched, when the release that it would be moved to is bad', async () => {

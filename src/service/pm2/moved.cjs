@@ -1,8 +1,9 @@
-// Apps that were started inside a release (`cd current && pm2 start`, `__dirname`) instead of through `current`: PM2
-// keeps that path, and no reload moves them. Moves them without a gap, and puts them back as they were.
+// Apps that no reload brings to what the settings say: started inside a release (`cd current && pm2 start`, `__dirname`),
+// for PM2 keeps that path; or with another script, node_args or args, or another number of workers. Moves them without a
+// gap, and puts them back as they were.
 //
 // PM2 can't start an app anew beside itself, nor rename it. So a second app of another name takes over: in cluster mode
-// both have the same port from the one daemon. It serves while the first is deleted and started through `current`. Each
+// both have the same port from the one daemon. It serves while the first is deleted and started as it is to be. Each
 // step leaves somebody who answers, and says by itself, to whoever looks later, how far it went.
 'use strict';
 
@@ -14,14 +15,33 @@ function pinnedTo(workers) {
 
 const secondName = name => `${name}.moving`;
 const shownPath = file => path.relative(BASE, file);
+const modeOf = raw => String(raw.exec_mode).replace('_mode', '');
 
-// What keeps a pinned app from being moved: [{what, cure}].
-function moveObstacles(def, workers, pinned) {
-  const { name, app } = def;
-  const what = `PM2's app ${quoted(name)} is tied to ${shownPath(pinned)}: it was not started through current, and no reload moves it to another release`;
-  const again = `pm2 delete ${quoted(name)} && pm2 save, then deploy again (nothing answers in between)`;
-  if (workers.every(worker => !worker.fork) && app.exec_mode === 'cluster') return [];
-  return [{ what: `${what}. Only in cluster mode can another process take over its port without a gap; it runs in ${workers[0].fork ? 'fork' : 'cluster'} mode, the settings say ${app.exec_mode}`, cure: again }];
+// How `workers` differ from `def` in what a reload leaves as it is; empty where they don't.
+function differences(def, workers) {
+  const { app } = def;
+  const { raw } = workers[0];
+  const pinned = pinnedTo(workers);
+  if (pinned) return [`tied to ${shownPath(pinned)}: it was not started through current`];
+  const [cwd, script] = [ownName(raw.pm_cwd), ownName(raw.pm_exec_path)];
+  const found = [];
+  if (!def.command && script !== app.exec) found.push(`script ${script}, now ${app.exec}`);
+  if (cwd !== app.cwd) found.push(`directory ${cwd}, now ${app.cwd}`);
+  if (modeOf(raw) !== app.exec_mode) found.push(`mode ${modeOf(raw)}, now ${app.exec_mode}`);
+  if (!same(raw.node_args, app.node_args)) found.push(`node_args ${short(raw.node_args || [])}, now ${short(app.node_args)}`);
+  if (!same(raw.args, app.args)) found.push(`args ${short(raw.args || [])}, now ${short(app.args)}`);
+  return found.length ? [`one with another ${found.join('; ')}`] : [];
+}
+
+// Only in cluster mode can another process take over a port without a gap.
+const movable = (def, workers) => workers.every(worker => !worker.fork) && def.app.exec_mode === 'cluster';
+
+// Why these workers have to be moved; empty where a reload is enough, or nothing can be done without a gap.
+function whyMove(def, workers) {
+  if (!workers.length || !movable(def, workers)) return '';
+  const wanted = wantedInstances(def.app);
+  const number = wanted === workers.length || pinnedTo(workers) ? [] : [`one of ${count(workers.length, 'worker')}, now ${wanted}`];
+  return differences(def, workers).concat(number).join('; ');
 }
 
 // What a move leaves when even its recovery was cut off.
@@ -63,13 +83,13 @@ async function startProved(app, tag, want, wanted) {
   return proved;
 }
 
-async function movePinned(def, old, look, live) {
+async function move(def, old, look, live) {
   const { name, app } = def;
   const wanted = wantedInstances(app);
   const want = { release: NEW, port: def.port, health: look };
   const tag = live.workers.length;
   const second = Object.assign({}, app, { name: secondName(name) });
-  note(`${name} is tied to ${shownPath(pinnedTo(old))}: ${second.name} takes over while it is started anew through current`);
+  note(`${name} is ${whyMove(def, old)}: ${second.name} takes over while it is started anew`);
   try {
     const taking = await startProved(second, `${tag}-moving`, want, wanted);
     stopIfAsked();
@@ -85,12 +105,28 @@ async function movePinned(def, old, look, live) {
   } catch (error) {
     if (error instanceof Failure) {
       const now = await jlist().then(workersOf).catch(() => []);
-      error.lines = newLogLines(now.filter(w => w.name === second.name || (w.name === name && !pinnedTo([w]))), live.sizes);
+      error.lines = newLogLines(now.filter(w => w.name === second.name || (w.name === name && !old.some(one => one.pid === w.pid))), live.sizes);
     }
     throw error;
   }
   writeJson('live.json', live);
-  note(`${name} now goes by current`);
+  note(`${name} was started anew, as the settings say`);
+}
+
+// The release that an app of the baseline ran.
+const releaseBefore = app => (app.pinned ? app.workers[0].release : OLD);
+
+// Whether a worker is of the same making as the baseline's.
+function madeAs({ raw }, { app }) {
+  const shape = (exec, cwd, mode, one) => JSON.stringify([exec, cwd, String(mode).replace('_mode', ''), words(one.node_args), words(one.args)]);
+  return shape(raw.pm_exec_path, raw.pm_cwd, raw.exec_mode, raw) === shape(app.exec, app.cwd, app.exec_mode, app);
+}
+
+// Whether somebody began to move this app, by what there is of it.
+function wasMoved(app, list) {
+  const mine = list.filter(worker => worker.name === app.name);
+  return app.pinned || list.some(worker => worker.name === secondName(app.name))
+    || (mine.length > 0 && !mine[0].fork && (mine.length !== app.workers.length || !mine.every(worker => madeAs(worker, app))));
 }
 
 // Whether these workers are those of the baseline, or as good.
@@ -99,14 +135,14 @@ function asBefore(workers, app) {
     const was = app.workers.find(w => w.id === worker.id) || app.workers[0];
     if (was.pid === worker.pid && was.start === startOf(worker.pid)) return true;
     const place = worker.pid ? placeOf(worker.pid) : {};
-    return pinnedTo([worker]) === app.pinned && worker.status === 'online' && place.release === was.release && !place.gone;
+    return madeAs(worker, app) && worker.status === 'online' && place.release === releaseBefore(app) && !place.gone;
   });
 }
 
 // By state, like all of revert: whoever serves goes on serving until those of before are back and proved.
-async function restorePinned(app, { known, look, failures }) {
+async function restoreMoved(app, { known, look, failures }) {
   const port = app.asks && known.health === 'ok' ? app.port : null;
-  const want = () => ({ release: app.workers[0].release, port, health: look });
+  const want = () => ({ release: releaseBefore(app), port, health: look });
   const named = async name => workersOf(await jlist(), name);
   const second = secondName(app.name);
   try {
@@ -121,7 +157,7 @@ async function restorePinned(app, { known, look, failures }) {
       const idle = app.workers.every(was => was.status === 'stopped');
       if (idle) for (const worker of (await start(app.app, 'back')).workers) await stop(worker, app);
       else await startProved(app.app, 'back', want(), app.workers.length);
-      note(`${app.name} runs again as it was, tied to ${shownPath(app.pinned)}`);
+      note(`${app.name} runs again as it was${app.pinned ? `, tied to ${shownPath(app.pinned)}` : ''}`);
     }
   } catch (error) {
     if (!(error instanceof Failure)) throw error;

@@ -1,0 +1,142 @@
+// What a reload costs those who are asking: nothing, with the preload; and what an app becomes whose settings change in
+// what no reload changes.
+'use strict';
+const assert = require('node:assert');
+const childProcess = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { test, before, after, describe } = require('node:test');
+const { World, SERVERS } = require('./world.cjs');
+
+// Asks in five ways at once, each again and again: kept connections and new ones, with and without a body, and slowly.
+// A request that gets no whole answer of 200 is lost.
+const LOAD = `
+const http = require('http');
+const port = process.argv[1];
+const seen = { good: 0, lost: [], releases: [] };
+let going = true;
+const ask = (agent, method, path) => new Promise(resolve => {
+  const end = what => resolve(what ? seen.lost.push(method + ' ' + path + (agent ? ' kept: ' : ' new: ') + what) : seen.good++);
+  const call = http.request({ port, host: '127.0.0.1', method, path, agent, timeout: 9000 }, answer => {
+    let body = '';
+    answer.on('data', chunk => (body += chunk));
+    answer.on('error', error => end(error.message));
+    answer.on('end', () => {
+      if (answer.statusCode !== 200) return end('status ' + answer.statusCode);
+      try {
+        const { release } = JSON.parse(body);
+        if (!seen.releases.includes(release)) seen.releases.push(release);
+        return end();
+      } catch (error) {
+        return end('half an answer');
+      }
+    });
+  });
+  call.on('timeout', () => call.destroy(new Error('no answer within 9 s')));
+  call.on('error', error => end(error.code || error.message));
+  call.end(method === 'POST' ? 'x'.repeat(2000) : undefined);
+});
+process.stdin.on('end', () => (going = false)).resume();
+const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
+const ways = [['GET', '/api/health', true, 5], ['POST', '/api/health', true, 5], ['GET', '/api/health', false, 5], ['POST', '/api/health', false, 5], ['GET', '/slow', true, 50]];
+Promise.all(ways.map(async ([method, path, kept, ms]) => {
+  const agent = kept && new http.Agent({ keepAlive: true, maxSockets: 1 });
+  for (; going; await pause(ms)) await ask(agent, method, path);
+  if (agent) agent.destroy();
+})).then(() => process.stdout.write(JSON.stringify(seen)));`;
+
+function load(world) {
+  const child = childProcess.spawn(process.execPath, ['-e', LOAD, String(world.port)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.on('data', chunk => (text += chunk));
+  return () => new Promise(resolve => {
+    child.on('close', () => resolve(JSON.parse(text)));
+    child.stdin.end();
+  });
+}
+
+// An answer that takes longer than PM2 waits by default.
+const SLOW = SERVERS.good.replace("if (q.url === '/')", "if (q.url === '/slow') return setTimeout(() => a.end(JSON.stringify({ release: RELEASE })), 2500);\n  if (q.url === '/')");
+
+const shape = world => world.list('web').map(worker => [worker.status, worker.release, worker.env.node_args.includes(path.join(world.base, '.shipit/drain.cjs'))]);
+
+describe('an app whose settings change', () => {
+  let world;
+  before(async () => {
+    world = await new World('my app').init({ kill_timeout_ms: 8000, listen_timeout_ms: 8000 }, { within_ms: 25000 });
+    ['A', 'B', 'C', 'D'].forEach(id => {
+      world.release(id);
+      world.file(id, 'server.js', SLOW);
+      world.file(id, 'other.js', SLOW);
+    });
+    await world.good('A');
+  });
+  after(() => world.end());
+
+  test('drains from the first deploy on that says so, and then loses no request', async () => {
+    assert.deepStrictEqual(shape(world), [['online', 'A', false], ['online', 'A', false]]);
+    world.settings({ drain: true, kill_timeout_ms: 8000, listen_timeout_ms: 8000 });
+    const look = await world.drive('baseline', 'B');
+    assert.match(look.note.join('\n'), /web is one with another node_args \[\], now .*drain.cjs.*; this deploy moves it without a gap/);
+    await world.good('B');
+    assert.deepStrictEqual(shape(world), [['online', 'B', true], ['online', 'B', true]]);
+    const ids = world.list('web').map(worker => worker.id);
+    const stop = load(world);
+    await world.good('C');
+    world.release('bad', 'exits');
+    const bad = await world.deploy('bad');
+    assert.strictEqual(bad.code, 1, bad.all);
+    const back = await world.revert('bad');
+    assert.strictEqual(back.code, 0, back.all);
+    const seen = await stop();
+    console.log(`# ${seen.good} requests during a reload, and one that was taken back: ${seen.lost.length} lost`);
+    assert.deepStrictEqual(seen.lost, []);
+    assert.ok(seen.good > 200, `${seen.good}`);
+    assert.deepStrictEqual(seen.releases.sort(), ['B', 'C']);
+    assert.deepStrictEqual(world.list('web').map(worker => worker.id), ids, 'plain reloads');
+  });
+
+  test('gets another script, arguments and number of workers without a lost request; and all of it back', async () => {
+    const settings = { drain: true, kill_timeout_ms: 8000, listen_timeout_ms: 8000, script: 'other.js', args: ['more'], instances: 3 };
+    world.settings(settings);
+    const stop = load(world);
+    world.release('bad', 'empty');
+    world.file('bad', 'other.js', SERVERS.sick);
+    world.file('bad', 'release.cjs', "module.exports = 'bad';");
+    const bad = await world.deploy('bad');
+    assert.match(bad.why.join(), /of web.moving/, bad.all);
+    const back = await world.revert('bad');
+    assert.strictEqual(back.code, 0, back.all);
+    assert.deepStrictEqual(shape(world), [['online', 'C', true], ['online', 'C', true]], back.all);
+    const last = await world.good('D');
+    assert.strictEqual(last.code, 0, last.all);
+    const seen = await stop();
+    // The sick one shares the port until it is taken back.
+    assert.deepStrictEqual(seen.lost.filter(what => !what.endsWith('status 500')), []);
+    assert.deepStrictEqual(shape(world), [['online', 'D', true], ['online', 'D', true], ['online', 'D', true]]);
+    assert.ok(world.list('web').every(worker => worker.env.pm_exec_path.endsWith('/current/other.js') && worker.env.args.includes('more')));
+    assert.ok(!world.list().some(worker => worker.name.endsWith('.moving')));
+    assert.match(fs.readFileSync(path.join(world.base, '.shipit/drain.cjs'), 'utf8'), /server/);
+  });
+});
+
+describe('the preload alone', () => {
+  test('the handlers of the app run when all is answered, and a worker that has none ends by itself', async () => {
+    const preload = path.join(__dirname, '..', '..', 'templates', 'drain.cjs');
+    const app = more => `const server = require('http').createServer((q, a) => { process.send('asked'); setTimeout(() => a.end('whole'), 400); }).listen(0, () => process.send(server.address().port));${more}`;
+    const run = async more => {
+      const child = childProcess.spawn(process.execPath, ['--require', preload, '-e', app(more)], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+      let said = '';
+      child.stdout.on('data', chunk => (said += chunk));
+      const port = await new Promise(resolve => child.once('message', resolve));
+      const ended = new Promise(resolve => child.once('exit', (code, signal) => resolve(code === null ? signal : code)));
+      const answer = fetch(`http://127.0.0.1:${port}/`).then(answer => Promise.all([answer.headers.get('connection'), answer.text()]));
+      await new Promise(resolve => child.once('message', resolve));
+      child.kill('SIGINT');
+      return { answer: await answer, code: await ended, said };
+    };
+    assert.deepStrictEqual(await run(''), { answer: ['close', 'whole'], code: 0, said: '' });
+    const own = "process.once('SIGINT', signal => { console.log(signal); server.close(() => process.exit(7)); });";
+    assert.deepStrictEqual(await run(own), { answer: ['close', 'whole'], code: 7, said: 'SIGINT\n' });
+  });
+});
