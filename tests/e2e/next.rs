@@ -109,6 +109,8 @@ fn the_next_example_goes_live_is_replaced_and_comes_back() {
 fn write_late(root: &Path, version: &str) {
     let app = root.join("app");
     fs::create_dir_all(app.join("far")).unwrap();
+    // Every browser asks for one.
+    fs::write(root.join("public/favicon.ico"), "").unwrap();
     fs::write(app.join("words.js"), format!("export const words = 'words of the {version}';\n")).unwrap();
     let late = "'use client';\nimport { useState } from 'react';\nexport default function Late() {\n  \
         const [words, set] = useState('none yet');\n  \
