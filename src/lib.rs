@@ -22,7 +22,8 @@ pub mod artifact; // mapping of files, manifest, checks, archive; presets
 
 // how the host is spoken to
 pub mod remote; // scripts (the only quoting), replies, records; one POSIX sh file per job
-pub mod service; // pm2, none: how a release becomes the running one
+pub mod service; // pm2, command, none: how a release becomes the running one
+pub mod proxy; // nginx, caddy: two colours, and which one gets the requests
 
 // what will happen
 pub mod plan; // steps in order, each with its undo: pure and printable

@@ -13,6 +13,7 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
     check_health(root, config);
     check_env(root, config);
     super::assets::check(root, config);
+    super::proxy::check(root, config);
     check_secrets(root, config);
 }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::{Reader, Section, problem};
-use super::schema::{Address, Config};
+use super::schema::{Address, Config, Service};
 use super::tree::{self, Lines, Node, Position, Value};
 use super::{check, exposed, keys, sections, stages, values};
 use crate::error::{Error, Problem, Result, unknown_word};
@@ -182,7 +182,12 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
     }
     let app = root.parsed("app", sections::app).unwrap_or_default();
     let build = sections::build(&root.section("build"), &folder);
-    let service = sections::service(&root.section("service"), &app, build.preset);
+    let mut service = sections::service(&root.section("service"), &app, build.preset);
+    let proxy = super::proxy::read(&root.section("proxy"), &app);
+    // Which of the two it is, the host knows.
+    if let (Some(proxy), Service::Pm2(pm2)) = (&proxy, &mut service) {
+        pm2.port = Some(proxy.ports[0]);
+    }
     let mut config = Config {
         build,
         shared: sections::shared(&root.section("shared")),
@@ -199,6 +204,7 @@ fn resolve(reader: &Reader<'_>, merged: &Node, file: PathBuf, stage: Option<Stri
         secret_values: secrets(&root),
         exposed: exposed::names(merged),
         service,
+        proxy,
         project: app.clone(),
         app,
         file,

@@ -11,6 +11,7 @@ mod kept;
 mod keys;
 mod load;
 mod pm2;
+mod proxy;
 mod reader;
 pub mod schema;
 mod sections;
@@ -23,5 +24,6 @@ mod tree;
 mod values;
 
 pub use load::{FILE, find};
+pub use proxy::{Proxy, ProxyKind, Retire};
 pub use schema::*;
 pub use values::duration;

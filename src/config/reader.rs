@@ -200,7 +200,15 @@ impl<'r> Section<'r> {
 
     /// A whole number. A string is taken where a variable is in it: there is no other way to write that.
     pub(super) fn number<T: TryFrom<i64>>(&self, name: &str, range: RangeInclusive<i64>) -> Option<T> {
-        let node = self.get(name)?;
+        self.number_at(self.get(name)?, range)
+    }
+
+    /// A list of whole numbers; those that are none are told and left out.
+    pub(super) fn numbers<T: TryFrom<i64>>(&self, name: &str, range: RangeInclusive<i64>) -> Vec<T> {
+        self.items(name).iter().filter_map(|node| self.number_at(node, range.clone())).collect()
+    }
+
+    fn number_at<T: TryFrom<i64>>(&self, node: &Node, range: RangeInclusive<i64>) -> Option<T> {
         let number = match &node.value {
             Value::Integer(n) => Some(*n),
             Value::Text(text) if text.contains("${") => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use super::assets::Assets;
+use super::proxy::Proxy;
 
 /// Everything that a run on one stage needs to know.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Config {
     pub shared: Shared,
     /// `[service.*]`
     pub service: Service,
+    /// `[proxy.*]`: what stands in front of it and makes it blue-green.
+    pub proxy: Option<Proxy>,
     /// `[health]`
     pub health: Health,
     /// `[release]`

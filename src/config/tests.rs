@@ -383,15 +383,18 @@ fn shown(node: &tree::Node, key: &str) -> bool {
 #[test]
 fn what_the_example_calls_a_default_is_the_default() {
     let bare = good(GOOD);
-    let shown = EXAMPLE.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| !line.starts_with([' ', '#']));
-    for line in shown {
-        let key = line.split(' ').next().unwrap();
-        let table = match key {
-            "mode" | "boot_test" | "kill_timeout" | "listen_timeout" => "service.pm2",
-            "timeout" | "interval" | "within" | "successes" | "soak" => "health",
-            "parallel" | "pause" | "silence" => "rollout",
+    let mut table = "";
+    for line in EXAMPLE.lines() {
+        if let Some(name) = line.trim_start_matches('#').strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = name;
+        }
+        let Some(line) = line.strip_prefix('#').filter(|line| !line.starts_with([' ', '#'])) else { continue };
+        match (table, line.split(' ').next().unwrap()) {
+            ("service.pm2", "mode" | "boot_test" | "kill_timeout" | "listen_timeout")
+            | ("health", "timeout" | "interval" | "within" | "successes" | "soak")
+            | ("rollout", "parallel" | "pause" | "silence") => {}
             _ => continue,
-        };
+        }
         let config = good(&with(table, line));
         let differ = |a: String, b: String| assert_eq!(a, b, "{line} is not the default");
         differ(format!("{:?}", config.service), format!("{:?}", bare.service));

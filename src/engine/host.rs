@@ -14,6 +14,7 @@ use crate::artifact::Held;
 use crate::config::{Config, Host};
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Events};
+use crate::proxy;
 use crate::release::{ReleaseId, State};
 use crate::remote::{Facts, Reply, Script};
 use crate::secret::Mask;
@@ -22,7 +23,8 @@ use crate::transport::Transport;
 
 /// How long a session may take to begin: connecting is bounded by ssh; recovery may revert a whole service first.
 fn begin_limit(config: &Config) -> Duration {
-    service::revert_limit(&config.service, &config.health, 0) + Duration::from_secs(60)
+    let proxy = config.proxy.as_ref().map(proxy::back_limit).unwrap_or_default();
+    service::revert_limit(&config.service, &config.health, 0) + proxy + Duration::from_secs(60)
 }
 
 /// How long a host may take to answer whether its session goes on.
@@ -176,7 +178,7 @@ impl HostRun {
     }
 
     /// Sends a word and waits for the answer it leads to. No answer: the host is lost.
-    pub async fn ask(&mut self, word: &'static str, limit: Duration, step: &'static str) -> Result<Reply> {
+    pub async fn ask(&mut self, word: &str, limit: Duration, step: &'static str) -> Result<Reply> {
         let answer = match &mut self.session {
             Some(session) => {
                 session.word(word).await;
@@ -311,6 +313,11 @@ impl HostRun {
     /// Whether the session ended by itself.
     pub fn session_over(&self) -> bool {
         self.session.as_ref().is_some_and(Session::is_over)
+    }
+
+    /// Whether the host has left the run by itself: what failed then is not the release's fault.
+    pub fn has_left(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::has_left)
     }
 
     /// A failure of this host.

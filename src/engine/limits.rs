@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::release::Release;
+use crate::proxy;
 use crate::remote::Facts;
 use crate::service;
 
@@ -24,9 +25,11 @@ impl Limits {
         let cores = facts.number("cores").and_then(|cores| u32::try_from(cores).ok()).unwrap_or(0);
         let live = facts.current().and_then(|id| facts.records.get(&id.parse().ok()?));
         let back = live.map(|live| service::revert_limit(&live.service, &live.health, cores)).unwrap_or_default();
+        // A colour that is idle may have to end first.
+        let proxy = release.proxy.as_ref().map(proxy::back_limit).unwrap_or_default();
         Limits {
-            activate: service::activate_limit(&release.service, &release.health, cores),
-            revert: service::revert_limit(&release.service, &release.health, cores).max(back),
+            activate: service::activate_limit(&release.service, &release.health, cores) + proxy,
+            revert: service::revert_limit(&release.service, &release.health, cores).max(back) + proxy,
             workers: service::reckoned(&release.service, cores),
         }
     }
@@ -65,6 +68,7 @@ mod tests {
             mutable: vec![],
             assets: Default::default(),
             settings: String::new(),
+            proxy: config.proxy.clone(),
         }
     }
 

@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::parcel::Parcel;
 use super::run::{Run, random};
 use crate::artifact::{Mutable, mutable_globs, sha256};
-use crate::config::{Assets, Config, Health, Preset, Service, Shared};
+use crate::config::{Assets, Config, Health, Preset, Proxy, Service, Shared};
 use crate::error::Result;
 use crate::event::EventKind;
 use crate::release::{ReleaseId, State};
@@ -27,6 +27,8 @@ pub(super) struct Release {
     /// The folders whose files outlive it, from its root.
     pub(super) assets: Assets,
     pub(super) settings: String,
+    /// What stands in front of it, by today's settings: a proxy knows no releases.
+    pub(super) proxy: Option<Proxy>,
 }
 
 impl Release {
@@ -81,9 +83,9 @@ pub(super) fn record(run: &Run) -> Record {
     }
 }
 
-/// What shapes a deploy and stands in no field of a record, as one hash: who may read the release, and the hooks.
+/// What shapes a deploy and stands in no field of a record, as one hash: who may read the release, the hooks and the proxy.
 fn shape(config: &Config) -> String {
-    sha256(format!("{:?} {:?}", config.release.access, config.hooks).as_bytes())
+    sha256(format!("{:?} {:?} {:?}", config.release.access, config.hooks, config.proxy).as_bytes())
 }
 
 /// Makes the new release: its id, its record, its parcel.
@@ -116,6 +118,7 @@ pub(super) fn new_release(run: &mut Run) -> Result<()> {
             mutable,
             assets,
             settings,
+            proxy: run.request.config.proxy.clone(),
         },
         commit,
     );
@@ -138,6 +141,7 @@ pub(super) fn earlier_release(run: &mut Run, record: Record) {
             mutable: record.mutable,
             assets: record.assets,
             settings,
+            proxy: run.request.config.proxy.clone(),
         },
         record.commit,
     );

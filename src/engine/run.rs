@@ -212,13 +212,13 @@ impl Run {
             Step::BeforeSwitch | Step::AfterSwitch if self.unchanged.is_some() => {
                 told(&self.events, step, &skip, async { Ok(String::new()) }).await
             }
-            Step::Receive | Step::Activate | Step::Verify | Step::Commit if self.unchanged.is_some() => {
+            Step::Receive | Step::Activate | Step::Shift | Step::Verify | Step::Commit if self.unchanged.is_some() => {
                 self.each(step, skip, async |_, _| Ok(String::new())).await
             }
             Step::Build | Step::Package => Ok(()),
             Step::Activate => self.activate_and_verify().await,
-            // Done with `activate`, batch by batch.
-            Step::Verify => Ok(()),
+            // Done with `activate`, batch by batch; with a proxy after it, on all hosts.
+            Step::Shift | Step::Verify => Ok(()),
             Step::Commit => steps::commit(self).await,
             Step::End => {
                 self.each(Step::End, None, async |_, host| {
@@ -240,7 +240,8 @@ impl Run {
         }
     }
 
-    /// Batch by batch: switched, proved and verified before the next batch begins. Held hosts stay held, so that a
+    /// Batch by batch: switched, proved and verified before the next batch begins; where a proxy leads the requests, that
+    /// is done for all at once, when the release is proved everywhere. Held hosts stay held, so that a
     /// failure in a later batch takes back the earlier ones.
     async fn activate_and_verify(&mut self) -> Result<()> {
         let size =
@@ -252,7 +253,13 @@ impl Run {
                 tokio::time::sleep(self.request.config.rollout.pause).await;
             }
             self.some(batch, Step::Activate, None, steps::activate).await?;
-            self.some(batch, Step::Verify, skip.clone(), steps::verify).await?;
+            if self.request.config.proxy.is_none() {
+                self.some(batch, Step::Verify, skip.clone(), steps::verify).await?;
+            }
+        }
+        if self.request.config.proxy.is_some() {
+            steps::shift(self).await?;
+            self.each(Step::Verify, skip, steps::verify).await?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::event::Transfer;
 use crate::release::{ReleaseId, State};
 use crate::remote::{self, Script};
-use crate::service;
+use crate::{proxy, service};
 
 /// What every script of one run on one host is told.
 #[derive(Clone, Debug)]
@@ -60,13 +60,15 @@ impl Home {
             )
             .var("HISTORY", opening.history)
             .var("SERVICE", flag(service::runs(&config.service)))
+            .var("RECORD_S", ticks(record_limit(config)))
             .var("REUSE", flag(opening.receives && config.release.reuse != Reuse::Off)))
     }
 
     /// What the session's jobs run; it lies in the session's directory.
     fn driver(&self, config: &Config, keep: usize) -> Script {
-        self.joined("driver", &[remote::HELD, remote::PRUNE, service::words(&config.service), remote::JOB])
-            .var("KEEP", keep.to_string())
+        let parts =
+            [&[remote::HELD, remote::PRUNE, service::words(&config.service)], &switch(config)[..], &[remote::JOB]];
+        led(self.joined("driver", &parts.concat()).var("KEEP", keep.to_string()), config)
     }
 
     /// One of the driver's jobs, on a side channel.
@@ -156,11 +158,12 @@ impl Home {
     pub fn look(&self, config: &Config, keep: Option<usize>, reading: Reading) -> Script {
         let words = service::words(&config.service);
         let mut parts = vec![remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words];
+        parts.extend(switch(config));
         if reading != Reading::Nothing {
             parts.extend([remote::VERIFY, remote::HELD]);
         }
         parts.push(remote::LOOK);
-        self.script("look", &parts)
+        led(self.script("look", &parts), config)
             .var("READ", reading.word())
             .var(
                 "SHARED_FILES",
@@ -176,25 +179,42 @@ impl Home {
     pub fn survey(&self, config: &Config) -> Script {
         let lines = |paths: &[String]| paths.iter().map(|path| shared_path(path)).collect::<Vec<_>>().join("\n");
         let words = service::words(&config.service);
-        self.script(
-            "survey",
-            &[remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words, remote::SURVEY, remote::LOOK],
-        )
-        .var("SHARED_FILES", lines(&config.shared.files))
-        .var("SHARED_DIRS", lines(&config.shared.dirs))
-        .var("PROGRAM", service::program(&config.service))
-        .var("SETTINGS", service::settings(&config.service, &config.health, "", false))
-        .var("NAMES", service::names(&config.service))
-        // What a deploy that lacks space removes first: the new release counts as one of those that are kept.
-        .var("KEEP", config.release.keep.saturating_sub(1).max(1).to_string())
-        .var("READ", "")
-        .var("SURVEY", "yes")
+        let mut parts = vec![remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words];
+        parts.extend(switch(config));
+        parts.extend([remote::SURVEY, remote::LOOK]);
+        led(self.script("survey", &parts), config)
+            .var("SHARED_FILES", lines(&config.shared.files))
+            .var("SHARED_DIRS", lines(&config.shared.dirs))
+            .var("PROGRAM", service::program(&config.service))
+            .var("SETTINGS", service::settings(&config.service, &config.health, "", false))
+            .var("NAMES", service::names(&config.service))
+            // What a deploy that lacks space removes first: the new release counts as one of those that are kept.
+            .var("KEEP", config.release.keep.saturating_sub(1).max(1).to_string())
+            .var("READ", "")
+            .var("SURVEY", "yes")
     }
 
     /// Taking a lock away from `owner` (its token); empty: only tells who has it.
     pub fn unlock(&self, owner: &str) -> Script {
         self.script("unlock", &[remote::LOCK, remote::UNLOCK]).var("OWNER", owner)
     }
+}
+
+/// In which way a run switches.
+fn switch(config: &Config) -> Vec<&'static str> {
+    config.proxy.as_ref().map_or(vec![remote::SWITCH], |proxy| proxy::words(proxy).to_vec())
+}
+
+/// What that reads.
+fn led(script: Script, config: &Config) -> Script {
+    let vars = config.proxy.iter().flat_map(proxy::vars);
+    vars.fold(script, |script, (name, value)| script.var(name, value))
+}
+
+/// How long what follows a commit may take: the record, the service's own list, and the end of an old colour.
+pub(super) fn record_limit(config: &Config) -> Duration {
+    let end = config.proxy.as_ref().map(|proxy| proxy.drain + config.service.longest() * 2 + Duration::from_secs(60));
+    Duration::from_secs(120) + end.unwrap_or_default()
 }
 
 /// What the scripts of one session share.
@@ -357,6 +377,8 @@ mod tests {
             ("files", ""),
             ("pm2", "[service.pm2]\nscript = \"server.js\"\nport = 3000\n"),
             ("command", "[service.command]\nstart = \"it's $1\"\nrevert = \"r\"\nport = 3000\n"),
+            ("nginx", "[service.pm2]\nscript = \"server.js\"\n[proxy.nginx]\nports = [3001, 3002]\n"),
+            ("caddy", "[service.pm2]\nscript = \"server.js\"\n[proxy.caddy]\nports = [3001, 3002]\ntest = \"it's\"\n"),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("deploy.toml");
@@ -384,6 +406,7 @@ mod tests {
                 mutable: vec![],
                 assets: Default::default(),
                 settings: "{}".into(),
+                proxy: None,
             };
             let intake = Intake {
                 id: &id,

@@ -107,7 +107,7 @@ impl Session {
                     // A session runs no line of the user's.
                     Some(Reply::Out(_)) | None => {}
                     Some(reply) => {
-                        if reply == Reply::Ready {
+                        if matches!(reply, Reply::Ready | Reply::Shifted(_)) {
                             ponged.send_replace((Instant::now(), "held".to_owned()));
                         }
                         // The session value may be gone; what the host says is still read to its end.
@@ -136,7 +136,7 @@ impl Session {
     }
 
     /// Sends a word, unless it was sent ahead. A session that is gone shows in the answer that does not come.
-    pub async fn word(&mut self, word: &'static str) {
+    pub async fn word(&mut self, word: &str) {
         match self.ahead.iter().position(|ahead| *ahead == word) {
             // What came before it was not waited for.
             Some(at) => drop(self.ahead.drain(..=at)),

@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_secs(45);
 /// Brings every host to an end and tells which.
 pub(super) async fn conclude(run: &mut Run, failure: Option<&Error>) -> Vec<Ending> {
     let context = Way {
-        guilty: matches!(failure, Some(Error::Step { step: "activate" | "verify", .. })),
+        guilty: matches!(failure, Some(Error::Step { step: "activate" | "shift" | "verify", .. })),
         failure,
         release: run.release.as_ref(),
         config: &run.request.config,

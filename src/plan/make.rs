@@ -3,8 +3,8 @@
 use super::show::INDENT;
 use super::{Plan, Planned, Step, Verb};
 use crate::config::{Config, Hook, On, Service};
-use crate::service;
 use crate::text::{count, duration, list};
+use crate::{proxy, service};
 
 /// What the command line adds to the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,7 @@ impl Plan {
                 Step::BeforeSwitch,
                 Step::BootTest,
                 Step::Activate,
+                Step::Shift,
                 Step::Verify,
                 Step::Commit,
                 Step::AfterSwitch,
@@ -48,6 +49,7 @@ impl Plan {
                 Step::Check,
                 Step::BootTest,
                 Step::Activate,
+                Step::Shift,
                 Step::Verify,
                 Step::Commit,
                 Step::AfterSwitch,
@@ -61,7 +63,12 @@ impl Plan {
         Plan {
             verb,
             title: format!("{} {} ({}) on {}", verb.word(), config.app, config.stage, list(&hosts)),
-            steps: steps.iter().map(|step| planned(*step, verb, config, flags)).collect(),
+            // Without a proxy nobody is there to lead requests anywhere.
+            steps: steps
+                .iter()
+                .filter(|step| **step != Step::Shift || config.proxy.is_some())
+                .map(|step| planned(*step, verb, config, flags))
+                .collect(),
         }
     }
 }
@@ -113,6 +120,8 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
                 skip = Some("files only".into());
             } else if matches!(config.service, Service::Command(_)) {
                 skip = Some("a service of your own lines has none".into());
+            } else if config.proxy.is_some() {
+                skip = Some("the new colour is proved before a request reaches it".into());
             } else if !service::boots(&config.service) {
                 skip = Some("boot_test = false, or no port".into());
             }
@@ -123,8 +132,14 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
                 None => String::new(),
                 Some(batch) => format!(", {} at a time", count(batch.size(config.hosts.len()), "host")),
             };
-            format!("switch current{batches}, {}", service::describe(&config.service))
+            match config.proxy {
+                None => format!("switch current{batches}, {}", service::describe(&config.service)),
+                Some(_) => {
+                    format!("start the colour that is not live{batches}, {}", service::describe(&config.service))
+                }
+            }
         }
+        Step::Shift => config.proxy.as_ref().map(proxy::describe).unwrap_or_default(),
         Step::Verify => {
             let health = &config.health;
             if health.path.is_none() && health.url.is_none() && config.service == Service::None {

@@ -21,6 +21,8 @@ pub enum Step {
     BootTest,
     /// Switch `current` and the service.
     Activate,
+    /// Lead the requests to the new colour, share by share.
+    Shift,
     /// Health and soak.
     Verify,
     /// The point of no return.
@@ -63,6 +65,7 @@ impl Step {
             Step::BeforeSwitch => "before_switch",
             Step::BootTest => "boot_test",
             Step::Activate => "activate",
+            Step::Shift => "shift",
             Step::Verify => "verify",
             Step::Commit => "commit",
             Step::AfterSwitch => "after_switch",
@@ -78,7 +81,7 @@ impl Step {
             Step::Connect => Undo::End,
             Step::Receive => Undo::Discard,
             Step::BeforeSwitch => Undo::Hooks,
-            Step::Activate | Step::Verify => Undo::Revert,
+            Step::Activate | Step::Shift | Step::Verify => Undo::Revert,
             Step::Commit | Step::AfterSwitch | Step::Prune => Undo::Never,
         }
     }
@@ -114,6 +117,7 @@ mod tests {
             (Step::BeforeSwitch, Undo::Hooks),
             (Step::BootTest, Undo::Nothing),
             (Step::Activate, Undo::Revert),
+            (Step::Shift, Undo::Revert),
             (Step::Verify, Undo::Revert),
             (Step::Commit, Undo::Never),
             (Step::AfterSwitch, Undo::Never),

@@ -1,8 +1,8 @@
-# The jobs of a run: the session's (baseline, room, activate, revert, record, ended, prune), those of side channels
+# The jobs of a run: the session's (baseline, room, activate, shift, revert, record, ended, prune), those of side channels
 # (prepare, boot, watch), the look at what a release could be made of (held) and a line of the user's own (line). Each runs as a process group of its own, by
 # `sh T/driver.sh JOB [ARG]`, so that it can be ended whole;
 # a later session runs the same file to recover. Standard output: lines `note`, `why`, `log`, `fact`, `refuse`;
-# standard error: the log. Needs joined.sh, prune.sh, held.sh, a service's functions; BASE TOKEN KEEP.
+# standard error: the log. Needs joined.sh, prune.sh, held.sh, a service's functions, switch.sh or another way; BASE TOKEN KEEP.
 # shellcheck shell=sh disable=SC2154
 
 note() { printf 'note %s\n' "$(plain "$1")" >&8 2>/dev/null || :; }
@@ -19,22 +19,19 @@ activate() {
   ln -s "$TOKEN $NEW" .shipit/pending || why "the journal can't be written" || return 1
   sync_one .shipit
   [ ! -e "$T/stop" ] || return 2
-  swap_forward || why "current can't be switched" || return 1
-  # Who stopped us between the last look and the switch has put back a link that was not yet there to put back.
-  [ ! -e "$T/stop" ] || return 2
-  (sync_one .) &
-  switched=$!
-  service_activate
-  code=$?
-  wait "$switched"
-  return "$code"
+  switch_forward
+}
+
+# So many percent of the requests to the new colour.
+shift_to() {
+  lock_mine || why "the lock was lost" || return 1
+  switch_shift "$1"
 }
 
 # By state, not by history: usable at any moment after the journal, and again after a crash.
 revert() {
   if ours; then
-    swap_back || why "current can't be put back" || return 1
-    service_revert || return 1
+    switch_back || return 1
   else
     lock_mine || why "another run has taken the lock over; what is live is its business" || return 1
   fi
@@ -75,7 +72,7 @@ record() {
   [ ! -s "$T/hold" ] || mv -f "$T/hold" .shipit/hold || return 1
   history "\"release\":\"$NEW\",\"previous\":\"$OLD\",\"state\":\"good\""
   sync_one .shipit/history.jsonl
-  service_commit
+  switch_commit
   # What its hooks did is meant to stay.
   rm -rf "$T/hooks" .shipit/incoming
   rm -f .shipit/committed
@@ -90,6 +87,7 @@ link_name "$T/new"
 NEW=$LINK
 link_name "$T/old"
 OLD=$LINK
+switch_known
 # What can't be ended may not begin; only what puts things right must run in any case.
 list_group || case $1 in
   revert | record | ended) ;;
@@ -100,6 +98,8 @@ esac
 case $1 in
   activate | revert | record | ended | prune | room | held) "$1" ;;
   line) exec env -i "PATH=$PATH" sh "$BASE/$T/$2" >&8 8>&- ;;
-  baseline | prepare | boot | health | watch | log) shift_job=$1; shift; "service_$shift_job" "$@" ;;
+  shift) shift_to "$2" ;;
+  baseline) switch_baseline ;;
+  prepare | boot | health | watch | log) word=$1; shift; "service_$word" "$@" ;;
   *) exit 1 ;;
 esac

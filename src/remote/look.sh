@@ -2,7 +2,7 @@
 # what a cleanup would remove (`@removed`); with READ=drift what of the live release is not as released, with READ=held what a
 # new one could be made of. Writes nothing.
 # With SURVEY also what only `check` asks.
-# Needs lib.sh lock.sh home.sh facts.sh prune.sh or survey.sh, and a service's functions, for READ verify.sh and held.sh;
+# Needs lib.sh lock.sh home.sh facts.sh prune.sh or survey.sh, a service's functions, switch.sh or another way, for READ verify.sh and held.sh;
 # BASE TOKEN SHARED_FILES PROGRAM NAMES KEEP READ SURVEY.
 # shellcheck shell=sh disable=SC2034,SC2154
 
@@ -35,7 +35,7 @@ if [ -n "$SURVEY" ]; then
   survey_host
   survey_service
 else
-  { service_look; } 8>&1 | while IFS= read -r line; do say "$line"; done
+  { switch_look; } 8>&1 | while IFS= read -r line; do say "$line"; done
 fi
 if [ -n "$KEEP" ]; then
   DRY_RUN=yes

@@ -37,6 +37,8 @@ pub const ASSETS: &str = include_str!("assets.sh");
 pub const PRUNE: &str = include_str!("prune.sh");
 /// The jobs.
 pub const JOB: &str = include_str!("job.sh");
+/// The switch in place.
+pub const SWITCH: &str = include_str!("switch.sh");
 /// The event loop.
 pub const SESSION: &str = include_str!("session.sh");
 /// A side channel's job.

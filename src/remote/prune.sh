@@ -14,8 +14,8 @@ in_use() {
     tr '",' '\n' <"${PM2_HOME:-$HOME/.pm2}/dump.pm2"
   } 2>/dev/null | grep -F "$here/releases/" | sed "s|.*/releases/\([A-Za-z0-9_-]*\).*|\1|" | sort -u
   of_others
-  link_name current
-  printf '%s\n%s\n' "$LINK" "$OLD"
+  for c in current colours/blue colours/green; do link_name "$c"; printf '%s\n' "$LINK"; done
+  printf '%s\n' "$OLD"
 }
 
 # The releases of other accounts that have something running here: where that stands, nobody but they and root can see.

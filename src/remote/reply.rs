@@ -70,6 +70,8 @@ pub enum Reply {
     Pong(String),
     /// `@ready`: switched, every worker proved; held.
     Ready,
+    /// `@shifted N`: so many percent of the requests go to the new colour.
+    Shifted(u8),
     /// `@reverted WHY`: what was live before is live again.
     Reverted(String),
     /// `@stuck WHY`: it could not be put back.
@@ -166,6 +168,7 @@ impl Reply {
             "facts" => Reply::Facts,
             "pong" => Reply::Pong(text()),
             "ready" => Reply::Ready,
+            "shifted" => Reply::Shifted(rest.trim().parse().ok()?),
             "reverted" => Reply::Reverted(text()),
             "stuck" => Reply::Stuck(text()),
             "held" => Reply::Held(rest.to_owned()),

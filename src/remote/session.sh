@@ -4,7 +4,7 @@
 # output goes to a log, and a client that is gone is not noticed by them.
 # Needs facts.sh undone.sh; COMMON (what it shares with its other scripts: lib.sh path.sh lock.sh home.sh verify.sh) BASE TOKEN
 # WHO SSH_PATH SILENCE DRIVER PROGRAM SETTINGS SHARED_FILES HISTORY
-# REUSE (empty: nobody asks what could be reused), SERVICE (empty: nothing runs);
+# RECORD_S (seconds for what follows a commit), REUSE (empty: nobody asks what could be reused), SERVICE (empty: nothing runs);
 # T/limits, written with the release: seconds for `activate`, for `revert`, and the workers that these reckon with.
 # shellcheck shell=sh disable=SC2154,SC2034,SC2153
 
@@ -145,14 +145,14 @@ exec 5<&-
 
 # JOB runs for at most LEFT ticks; IDLE ticks since the last word; LEAVE: why the session ends; BACK: the switch is to
 # be taken back as soon as the job is over; WHY: what the job said.
-JOB='' LEFT=0 IDLE=0 LEAVE='' BACK='' WHY='' LOGGED='' CAUSE=''
+JOB='' LEFT=0 IDLE=0 LEAVE='' BACK='' WHY='' LOGGED='' CAUSE='' SHARE=0
 
 start() {
   JOB=$1 LEFT=$2 WHY='' PRUNED=0 LOGGED=''
   (
     trap : HUP INT TERM
     exec 3>&- 4>&-
-    setsid sh "$T/driver.sh" "$1" </dev/null >"$T/ev" 2>&7 7>&-
+    setsid sh "$T/driver.sh" "$1" "${3-}" </dev/null >"$T/ev" 2>&7 7>&-
     echo "done $?" >"$T/ev"
   ) 2>/dev/null &
 }
@@ -201,7 +201,8 @@ job_done() {
   JOB=
   case $job-$1 in
     activate-0) if [ -n "$BACK" ]; then begin_revert; else STATE=held; say ready; fi ;;
-    activate-*) if [ -n "$BACK" ]; then begin_revert; else tail_log; fail "${WHY:-activation failed}"; fi ;;
+    shift-0) if [ -n "$BACK" ]; then begin_revert; else STATE=held; say "shifted $SHARE"; fi ;;
+    activate-* | shift-*) if [ -n "$BACK" ]; then begin_revert; else tail_log; fail "${WHY:-$job failed}"; fi ;;
     revert-0) STATE=reverted; say "reverted ${CAUSE:-$LEAVE}" ;;
     revert-*) tail_log; STATE=stuck; say "stuck ${WHY:-the service could not be put back}" ;;
     record-*)
@@ -219,11 +220,15 @@ word() {
     # What was taken over is somebody else's to judge: the client must not believe it still held.
     ping-*) lock_mine || leave "the lock was taken over"; say "pong $STATE" ;;
     activate-idle) if [ -L "$T/new" ] && [ -z "$JOB$LEAVE" ] && read -r ACTIVATE_S REVERT_S _ <"$T/limits"; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
+    # What a client sends is no number until it was looked at.
+    shift\ [0-9]-held | shift\ [0-9][0-9]-held | shift\ 100-held)
+      if [ -s "$T/colours" ] && [ -z "$JOB$LEAVE" ]; then SHARE=${1#* } STATE=active; start shift 90 "$SHARE"; else leave "nonsense: nothing to shift"; fi ;;
     commit-held)
-      if lock_mine && mv -f .shipit/pending .shipit/committed; then
+      if [ -s "$T/colours" ] && [ ! -e "$T/whole" ]; then leave "nonsense: commit before all requests are shifted"
+      elif lock_mine && mv -f .shipit/pending .shipit/committed; then
         # What is told must be so after a power cut, too.
         sync_one .shipit
-        STATE=committed; say committed; start record 120
+        STATE=committed; say committed; start record "$RECORD_S"
       else
         CAUSE="the commit could not be written"
         begin_revert
@@ -243,7 +248,7 @@ word() {
 # A job that outlives its time is ended with its whole group; what follows is what follows a failure.
 overdue() {
   WHY="$JOB took longer than its limit"
-  [ "$JOB" != activate ] || halt
+  case $JOB in activate | shift) halt ;; esac
   end_groups "$T"
 }
 

@@ -1,6 +1,6 @@
 # What only `check` asks of a host, as `@fact KEY VALUE` and `@refuse`: the home's owner, what is shared, the shell, the
 # login manager, the service before a deploy. Only reads, and asks no tool that writes.
-# Defines functions; needs lib.sh lock.sh home.sh facts.sh and a service's functions; BASE SHARED_DIRS.
+# Defines functions; needs lib.sh lock.sh home.sh facts.sh a service's functions, switch.sh or another way; BASE SHARED_DIRS.
 # shellcheck shell=sh disable=SC2034,SC2154
 
 # Inside the home. `leads` is whether `current` is what a deploy can take over.
@@ -63,5 +63,5 @@ login_setting() {
 survey_service() {
   T='' NEW='' OLD=''
   if [ -L current ] && [ "${leads-}" = yes ]; then link_name current; OLD=$LINK; fi
-  { service_survey; echo "ended $?"; } 3>&- 8>&1 | facts_service
+  { switch_survey; echo "ended $?"; } 3>&- 8>&1 | facts_service
 }

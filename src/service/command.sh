@@ -112,17 +112,13 @@ command_doubt() {
 
 service_baseline() {
   command_settings
-  running=absent seen=''
+  running=absent
   if [ -n "$OLD" ] && [ -n "$STATUS" ]; then
     if command_line status "$STATUS" "$OLD" "$STATUS_S" 8>/dev/null; then running=online; else running='broken the status line fails'; fi
   fi
   if [ -n "$PORT" ]; then
     command_seen
-    seen=$SEEN
-    if [ -z "$OLD" ] && [ "$SEEN" != none ]; then
-      printf 'refuse port %s is taken by %s\tchoose another port, or stop what listens there; shipit never stops what it did not start\n' "$PORT" "$(command_who)" >&8
-      return 1
-    fi
+    command_free || return 1
     if [ -n "$OLD" ]; then
       case $SEEN in
         none) running=absent ;;
@@ -136,6 +132,13 @@ service_baseline() {
   fi
   printf '%s\n' "$running" >"$T/before"
   printf 'fact service %s\n' "$running" >&8
+}
+
+# Whether the port of a first deploy is free, by SEEN.
+command_free() {
+  if [ -n "$OLD" ] || [ "$SEEN" = none ]; then return 0; fi
+  printf 'refuse port %s is taken by %s\tchoose another port, or stop what listens there; shipit never stops what it did not start\n' "$PORT" "$(command_who)" >&8
+  return 1
 }
 
 command_who() {
@@ -235,4 +238,17 @@ service_look() {
   esac
   printf 'worker {"name":"%s","pm_id":null,"pid":%s,"status":"online","release":%s,"restarts":null,"uptime_ms":null,"proof":"%s"}\n' \
     "$(plain "${NAMES#* }")" "${SEEN%% *}" "$release" "$proof" >&8
+}
+
+# The lines of the user's own are not run for a look: a port is all that can be asked.
+service_survey() {
+  eval "$SETTINGS"
+  [ -n "$PORT" ] || return 0
+  command_seen
+  command_free || return 1
+  case $SEEN in
+    none) printf 'fact service absent\nfact port free\n' >&8 ;;
+    hidden) printf 'fact port unseen\n' >&8 ;;
+    *) service_look ;;
+  esac
 }

@@ -1,4 +1,5 @@
-//! How a release becomes the running one. A service is data plus one sh file with these words:
+//! What runs a release. A service is data plus one sh file with these words, in whose order is `remote/switch.sh`'s
+//! business:
 //!
 //! - `service_baseline`: what runs before anything is changed; refuses what a deploy would break
 //! - `service_prepare`: reads the new release's own settings, before the switch
@@ -11,6 +12,12 @@
 //! - `service_look`: the processes, for `status`
 //! - `service_survey`: what `service_baseline` would find and refuse, and the processes; writes nothing
 //! - `service_log`: the app's own last lines
+//!
+//! One that can run twice at once, as `proxy/colours.sh` needs it, has these as well, about the colour COLOUR:
+//!
+//! - `service_free`: refuses what stands in the way of a start there; writes nothing
+//! - `service_stop`: ends what runs there, for good
+//! - `service_resume`: whether the new release still runs there, proved as by `service_activate`
 //!
 //! Adding one: a variant in `config::Service`, an `.sh` file here, an arm in each `match` below.
 
@@ -40,7 +47,7 @@ pub fn words(service: &Service) -> &'static str {
 }
 
 /// The parts of PM2's program, in an order in which each needs only those before it.
-const PM2_PROGRAM: [&str; 13] = [
+const PM2_PROGRAM: [&str; 14] = [
     include_str!("pm2/protocol.cjs"),
     include_str!("pm2/proc.cjs"),
     include_str!("pm2/http.cjs"),
@@ -52,6 +59,7 @@ const PM2_PROGRAM: [&str; 13] = [
     include_str!("pm2/moved.cjs"),
     include_str!("pm2/activate.cjs"),
     include_str!("pm2/revert.cjs"),
+    include_str!("pm2/colours.cjs"),
     include_str!("pm2/survey.cjs"),
     include_str!("pm2/verbs.cjs"),
 ];

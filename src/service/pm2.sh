@@ -12,6 +12,7 @@ pm2_run() {
     cd "$BASE" 2>/dev/null || cd / || exit 1
     exec env -i "PATH=$PATH" "HOME=$HOME" "USER=$(id -un)" "LOGNAME=$(id -un)" "LANG=${LANG:-C.UTF-8}" \
       "SHIPIT_NODES=$NODE_DIRS" "SHIPIT_LOOKED=$LOOKED" "SHIPIT_BASE=$BASE" "SHIPIT_DIR=$BASE/$T" "SHIPIT_NEW=$NEW" "SHIPIT_OLD=$OLD" SHIPIT_MARK= \
+      "SHIPIT_COLOUR=${COLOUR-}" "SHIPIT_PORT=${COLOUR_PORT-}" "SHIPIT_IDLE=${IDLE-}" \
       ${PM2_HOME+"PM2_HOME=$PM2_HOME"} node "$@" >&8 8>&-
   )
 }
@@ -40,17 +41,22 @@ service_watch() { service_word watch "$1"; }
 service_revert() { service_word revert; }
 service_commit() { service_word commit; }
 service_log() { service_word log; }
+service_free() { if [ -n "$T" ]; then service_word free; else pm2_told free; fi; }
+service_stop() { service_word stop; }
+service_resume() { service_word resume; }
 
 # Without a session there is no directory of ours to put the program in: node reads it from its input.
 service_look() {
   pm2_node && printf '%s' "$PROGRAM" | pm2_run - status "$NAMES"
 }
 
-# The settings come with the program: they may hold what no command line may show.
-service_survey() {
+service_survey() { pm2_told survey "$NAMES"; }
+
+# A look without a session: the settings come with the program, for they may hold what no command line may show.
+pm2_told() {
   pm2_node || return
   {
     printf "'use strict';globalThis.SHIPIT_SETTINGS=%s;\n" "$SETTINGS"
     printf '%s' "$PROGRAM"
-  } | pm2_run - survey "$NAMES"
+  } | pm2_run - "$@"
 }

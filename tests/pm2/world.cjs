@@ -7,7 +7,7 @@ const net = require('net');
 const os = require('os');
 const path = require('path');
 
-const PARTS = ['protocol', 'proc', 'http', 'define', 'workers', 'tools', 'baseline', 'boot', 'moved', 'activate', 'revert', 'survey', 'verbs'];
+const PARTS = ['protocol', 'proc', 'http', 'define', 'workers', 'tools', 'baseline', 'boot', 'moved', 'activate', 'revert', 'colours', 'survey', 'verbs'];
 const SOURCE = path.join(__dirname, '..', '..', 'src', 'service', 'pm2');
 
 // As it is sent: without comment lines.

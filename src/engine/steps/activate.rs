@@ -31,7 +31,7 @@ pub(in crate::engine) async fn activate(context: &Context<'_>, host: &mut HostRu
         }
         Reply::Reverted(why) => {
             host.phase = Phase::Reverted;
-            if host.session.as_ref().is_some_and(Session::has_left) {
+            if host.has_left() {
                 return Err(host.over("activate"));
             }
             let log = host.session.as_mut().map(|session| std::mem::take(&mut session.log)).unwrap_or_default();

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 
 use crate::engine::host::{HostRun, Phase};
 use crate::engine::run::{Run, told};
+use crate::engine::scripts::record_limit;
 use crate::engine::steps::to_undo;
 use crate::error::{Error, Result};
 use crate::event::EventKind;
@@ -18,8 +19,8 @@ const LATELY: Duration = Duration::from_secs(3);
 const HEARD_LIMIT: Duration = Duration::from_secs(3);
 /// How long a commit's answer may take: one rename.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
-/// How long what follows a commit may take: the record, and the service's own list.
-const RECORD_LIMIT: Duration = Duration::from_secs(150);
+/// How long the host may be late with what follows a commit.
+const LATE: Duration = Duration::from_secs(30);
 
 /// Every host must be heard and held; then every host is told. A host whose answer is lost is asked again later. One that
 /// is alone has nobody to wait for: it need not be asked when it has just spoken, and is told at once what comes after. Not
@@ -48,14 +49,16 @@ pub(in crate::engine) async fn commit(run: &mut Run) -> Result<()> {
         session.words_ahead(&["commit", "prune", "end"]).await;
     }
     // All at once, whatever `parallel` says: the shorter the time in which only some have it, the better.
+    let limit = record_limit(&run.request.config) + LATE;
     let all = join_all(run.hosts.iter_mut().map(async |host| {
         let events = host.events.clone();
-        told(&events, Step::Commit, &None, commit_one(host)).await
+        told(&events, Step::Commit, &None, commit_one(host, limit)).await
     }));
     all.await.into_iter().collect()
 }
 
-async fn commit_one(host: &mut HostRun) -> Result<String> {
+/// `limit`: for what follows.
+async fn commit_one(host: &mut HostRun, limit: Duration) -> Result<String> {
     host.phase = Phase::Committing;
     match host.ask("commit", COMMIT_LIMIT, "commit").await? {
         Reply::Committed => host.phase = Phase::Committed,
@@ -71,7 +74,7 @@ async fn commit_one(host: &mut HostRun) -> Result<String> {
     }
     // Committed is committed: that its record comes late is no failure.
     if let Some(session) = &mut host.session
-        && !matches!(session.answer(RECORD_LIMIT, &host.events, "commit").await, Some(Reply::Recorded))
+        && !matches!(session.answer(limit, &host.events, "commit").await, Some(Reply::Recorded))
     {
         host.events.warn("the release is live, but its record could not be finished; the next run does it");
     }

@@ -9,6 +9,7 @@ mod hooks;
 mod preflight;
 mod prune;
 mod receive;
+mod shift;
 mod verify;
 
 use crate::engine::host::HostRun;
@@ -24,6 +25,7 @@ pub(super) use hooks::{Ran, after_switch, before_switch, tell as tell_hooks, to_
 pub(super) use preflight::{can_run_again, preflight};
 pub(super) use prune::prune;
 pub(super) use receive::receive;
+pub(super) use shift::shift;
 pub(super) use verify::verify;
 
 /// Writes down that a release failed before it was switched to.

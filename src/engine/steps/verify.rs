@@ -12,6 +12,7 @@ use crate::engine::release::Release;
 use crate::engine::run::Context;
 use crate::error::{Error, Result};
 use crate::event::EventKind;
+use crate::proxy;
 use crate::text::duration;
 use crate::transport::{Endpoint, Transport};
 
@@ -71,7 +72,7 @@ async fn look(host: &HostRun, release: &Release) -> Result<String> {
             Err(why) => return Err(host.failed("verify", why)),
         }
     }
-    soak(host, health, &views).await?;
+    soak(host, health, &views, "verify", health.soak).await?;
     if from_host {
         ask_host().await?;
         seen.push("seen from the host, which forwards no ports".into());
@@ -87,7 +88,8 @@ async fn look(host: &HostRun, release: &Release) -> Result<String> {
 async fn views(host: &HostRun, release: &Release) -> Result<Vec<View>> {
     let health = &release.health;
     let mut views = Vec::new();
-    if let (Some(path), Some(port)) = (&health.path, release.service.port()) {
+    let colour = host.facts.value("colour").and_then(|colour| proxy::port(release.proxy.as_ref()?, colour));
+    if let (Some(path), Some(port)) = (&health.path, colour.or(release.service.port())) {
         let url = parse(&format!("http://127.0.0.1:{port}{path}"))?;
         views.push(View { look: Look::new(&forward(host, "127.0.0.1", port).await?, health)?, url, forwarded: true });
     }
@@ -111,15 +113,30 @@ fn parse(url: &str) -> Result<Url> {
     url.parse().map_err(|error| Error::Usage { what: format!("health: {url} is no URL: {error}"), hint: String::new() })
 }
 
+/// While a share of the requests goes to the release: the same look, for so long.
+pub(super) async fn watch(host: &HostRun, release: &Release, time: Duration) -> Result<()> {
+    let views = views(host, release).await?;
+    let blocked = || host.transport.as_ref().is_some_and(Transport::forwards_nothing);
+    let mut direct = Vec::new();
+    for view in views {
+        match until_healthy(&view.look, &view.url, &release.health, blocked).await {
+            Ok(()) => direct.push(view),
+            // The host's own node looks in verify; here the watch over its processes has to do.
+            Err(_) if view.forwarded && blocked() => {}
+            Err(why) => return Err(host.failed("shift", format!("{}: {why}", view.url))),
+        }
+    }
+    soak(host, &release.health, &direct, "shift", time).await
+}
+
 /// For the soak's length no worker may restart and no look may fail twice running.
-async fn soak(host: &HostRun, health: &Health, views: &[View]) -> Result<()> {
-    if health.soak.is_zero() {
+async fn soak(host: &HostRun, health: &Health, views: &[View], step: &'static str, time: Duration) -> Result<()> {
+    if time.is_zero() {
         return Ok(());
     }
-    host.events
-        .send(EventKind::StepNote { step: "verify", text: format!("answers; soaking {}", duration(health.soak)) });
-    let millis = health.soak.as_millis().to_string();
-    let watching = host.job("watch", &millis, "verify", health.soak + Duration::from_secs(60));
+    host.events.send(EventKind::StepNote { step, text: format!("answers; soaking {}", duration(time)) });
+    let millis = time.as_millis().to_string();
+    let watching = host.job("watch", &millis, step, time + Duration::from_secs(60));
     let looking = async {
         let mut silent = vec![false; views.len()];
         loop {
@@ -130,7 +147,7 @@ async fn soak(host: &HostRun, health: &Health, views: &[View]) -> Result<()> {
                     Ok(()) => *silent = false,
                     // Once nobody may answer: that can be the way there. A wrong answer is final.
                     Err(fault) if !fault.answered && !std::mem::replace(silent, true) => {}
-                    Err(fault) => return host.failed("verify", format!("{} during the soak: {}", view.url, fault.why)),
+                    Err(fault) => return host.failed(step, format!("{} during the soak: {}", view.url, fault.why)),
                 }
             }
         }

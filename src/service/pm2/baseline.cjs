@@ -142,7 +142,7 @@ function liveLook(all) {
     const { path: asked, headers, expect } = all.health;
     const wanted = Object.assign(each(health.expect, expect), { json: each(health.expect.json, expect.json) });
     const look = { path: filled(health.path, asked), headers: each(health.headers, headers), expect: wanted };
-    return { port: service.port || null, look: Object.assign({}, all.health, look, times) };
+    return { port: COLOUR_PORT || service.port || null, look: Object.assign({}, all.health, look, times) };
   } catch (error) {
     return { port: all.service.port, look: all.health };
   }
@@ -156,7 +156,7 @@ async function present() {
   const daemon = await daemonAlive();
   const list = await steadyList(daemon);
   // An earlier release may have run other apps than the settings of today name.
-  const whole = Boolean(service.ecosystem) || all.earlier;
+  const whole = !COLOUR && (Boolean(service.ecosystem) || all.earlier);
   const inHere = list.filter(isOurs).map(worker => worker.name);
   const names = Array.from(new Set(whole ? (service.only || []).concat(service.ecosystem ? [] : [service.name], inHere) : [service.name]));
   const apps = names.map(name => {
@@ -188,7 +188,7 @@ function tellPresent({ all, list, heard, apps }) {
   fact('service', describe(apps));
   fact('health', heard || 'none');
   // How an earlier release is run stands in its record: `prepare` judges that.
-  if (!all.earlier) findings(all, apps, list);
+  if (!all.earlier && !COLOUR) findings(all, apps, list);
 }
 
 function findings(all, apps, list) {

@@ -9,7 +9,7 @@ const RESERVED = /^(PM2_.*|SHIPIT_.*|pm_.*|name|args|node_args|env|status|instan
 
 // A path inside the release (by whatever name) as a path through `current`; none for any other.
 function throughCurrent(file) {
-  for (const root of [RELEASE, path.join(REAL_BASE, 'releases', NEW || 'none'), CURRENT, path.join(REAL_BASE, 'current')]) {
+  for (const root of [RELEASE, path.join(REAL_BASE, 'releases', NEW || 'none'), CURRENT, LIVE, path.join(REAL_BASE, 'current'), path.join(REAL_BASE, path.relative(BASE, CURRENT))]) {
     if (inside(file, root)) return path.join(CURRENT, file.slice(root.length));
   }
   return null;

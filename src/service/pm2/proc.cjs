@@ -10,13 +10,15 @@ function realpath(file) {
   }
 }
 const REAL_BASE = realpath(BASE);
-const CURRENT = path.join(BASE, 'current');
+const LIVE = path.join(BASE, 'current');
+// What PM2 starts the app through.
+const CURRENT = COLOUR ? path.join(BASE, 'colours', COLOUR) : LIVE;
 
 const inside = (file, folder) => file === folder || file.startsWith(folder + '/');
 
 function idOfCurrent() {
   try {
-    const match = /^releases\/([^/]+)\/?$/.exec(fs.readlinkSync(CURRENT));
+    const match = /^releases\/([^/]+)\/?$/.exec(fs.readlinkSync(LIVE));
     return match ? match[1] : '';
   } catch (error) {
     return '';

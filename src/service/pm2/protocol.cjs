@@ -1,7 +1,7 @@
 // What the PM2 driver says, what it was given, and how it starts other programs.
 //
 // The driver is one program made of these files, in this order: protocol, proc, http, define, workers, tools,
-// baseline, boot, moved, activate, revert, survey, verbs. They share one scope; only this file requires modules. It runs on the host's
+// baseline, boot, moved, activate, revert, colours, survey, verbs. They share one scope; only this file requires modules. It runs on the host's
 // own node (14 or newer), needs nothing installed, and never shows what PM2 knows about an app: that holds secrets.
 'use strict';
 const fs = require('fs');
@@ -17,6 +17,10 @@ const DIR = given.SHIPIT_DIR || BASE;
 const NEW = given.SHIPIT_NEW || '';
 const OLD = given.SHIPIT_OLD || '';
 const MARK = given.SHIPIT_MARK || '';
+// With a proxy there are two of the app, each with its own link and port; this call is about one of them.
+const COLOUR = given.SHIPIT_COLOUR || '';
+const COLOUR_PORT = Number(given.SHIPIT_PORT) || null;
+const IDLE = Boolean(given.SHIPIT_IDLE);
 const HOME = given.PM2_HOME || path.join(given.HOME || os.homedir(), '.pm2');
 
 // Where programs stand: before the first deploy there is no home.
@@ -97,12 +101,15 @@ function writeJson(name, value) {
   return file;
 }
 
+const colourOf = (name, colour = COLOUR) => `${name}-${colour}`;
+
 // Where there is no session's directory, they came with the program.
 function settings() {
   const all = globalThis.SHIPIT_SETTINGS || readJson(path.join(DIR, 'service.json'));
   const health = Object.assign({ path: null, headers: {}, timeout_ms: 5000, interval_ms: 500, within_ms: 30000 }, all.health);
   health.expect = Object.assign({ status: 200, body: null, json: {} }, health.expect);
-  return { service: all.service, appDir: all.app_dir || '', health, earlier: Boolean(all.earlier) };
+  const service = COLOUR ? Object.assign({}, all.service, { name: colourOf(all.service.name), port: COLOUR_PORT }) : all.service;
+  return { service, appDir: all.app_dir || '', health, earlier: Boolean(all.earlier) };
 }
 
 // Runs a program to its end, at most `ms` long. It gets no stdin and a session of its own, so that neither the

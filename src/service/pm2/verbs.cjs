@@ -29,19 +29,20 @@ function writeDrain() {
 // The release lies in its place: definitions for PM2, checked against the release and against what runs.
 async function prepare() {
   const all = settings();
+  if (COLOUR && all.service.ecosystem) throw new Failure(`the release's apps come from ${all.service.ecosystem}: these can't be run blue-green`);
   const defs = await definitions(all);
   const list = workersOf(await jlist());
   const total = defs.reduce((sum, def) => sum + wantedInstances(def.app), 0);
   if (reckoned() && total > reckoned()) {
     throw new Failure(`the settings ask for ${count(total, 'worker')}, the time limits reckon with ${reckoned()}: name fewer apps in service.pm2.only, or give them fewer instances`);
   }
-  if (all.earlier && all.service.port) {
+  if (all.earlier && all.service.port && !COLOUR) {
     const stop = (what, cure) => { throw new Failure(`${what}: ${cure}`); };
     checkPort(all.service.port, defs.map(def => def.name), list, defs.some(def => def.app.exec_mode === 'cluster'), stop);
   }
   for (const def of defs) {
     const workers = list.filter(worker => worker.name === def.name);
-    if (!workers.length) continue;
+    if (!workers.length || COLOUR) continue;
     const [first] = obstacles(def, workers);
     if (first) throw new Failure(`${first.what}: ${first.cure}`);
     if (all.service.ecosystem || all.earlier) warnings(def, workers).forEach(note);
@@ -56,13 +57,15 @@ async function prepare() {
 async function commit() {
   const result = await pm2(['save', '--silent'], { ms: 20000 });
   if (result.code !== 0) note(`pm2 save failed (${result.late ? 'no end within 20 s' : `exit ${result.code}`}): after a reboot PM2 brings back what it saved before`);
+  if (COLOUR) await commitColour();
 }
 
 // Those that are asked for by name, or, asked for without a name, all that work in the app's home.
 function chosen(list, arg) {
   const asked = arg ? JSON.parse(arg).names : null;
   if (asked && !asked.length) return list.filter(isOurs);
-  const names = asked || (readOr('apps.json', null) ? readOr('apps.json').map(def => def.name) : [settings().service.name]);
+  const named = asked && COLOUR ? asked.map(name => colourOf(name)) : asked;
+  const names = named || (readOr('apps.json', null) ? readOr('apps.json').map(def => def.name) : [settings().service.name]);
   return list.filter(worker => names.includes(worker.name));
 }
 
@@ -76,7 +79,7 @@ function tellWorkers(workers) {
   workers.forEach(worker => {
     const place = worker.pid ? placeOf(worker.pid) : { hidden: 'it has no process' };
     const ours = place.release === release && !place.gone;
-    const proof = place.release ? (ours ? 'proved' : 'contradicted') : `not provable: ${place.hidden || `it works in ${place.elsewhere}`}`;
+    const proof = IDLE ? 'idle' : place.release ? (ours ? 'proved' : 'contradicted') : `not provable: ${place.hidden || `it works in ${place.elsewhere}`}`;
     const told = {
       name: worker.name, pm_id: worker.id, pid: worker.pid, status: worker.status, release: place.release || null,
       restarts: worker.restarts, pinned: pinnedTo([worker]) && shownPath(pinnedTo([worker])), mode: worker.fork ? 'fork' : 'cluster', uptime_ms: worker.pid ? Math.max(0, Date.now() - worker.since) : 0, proof,
@@ -93,7 +96,7 @@ async function log(arg) {
 }
 
 async function main(verb, arg) {
-  const verbs = { facts, baseline, prepare, boot, health, activate, watch, revert, commit, status, survey, log };
+  const verbs = { facts, baseline, prepare, boot, health, activate, watch, revert, commit, status, survey, log, free, stop: stopColour, resume };
   if (!Object.prototype.hasOwnProperty.call(verbs, verb || '')) throw new Failure(`the PM2 driver has no verb ${verb}`);
   process.chdir(HERE);
   try {
