@@ -78,7 +78,7 @@ impl Nginx {
     pub(crate) fn lines(&self) -> [String; 2] {
         let log = self.config.with_file_name("error.log");
         let line = format!("/usr/sbin/nginx -e {} -c {}", log.display(), self.config.display());
-        [format!("{line} -t"), format!("{line} -s reload")]
+        [format!("{line} -T"), format!("{line} -s reload")]
     }
 }
 
@@ -89,7 +89,9 @@ impl Caddy {
         let (port, admin) = (ports::free(), ports::free());
         let (above, inside) = match behind {
             Behind::Port(to) => (String::new(), format!("reverse_proxy 127.0.0.1:{to}")),
-            Behind::File(name, file) => (format!("import {}", file.display()), format!("import {name}")),
+            Behind::File(name, file) => {
+                (format!("import {}", file.display()), format!("reverse_proxy {{\n\t\timport {name}\n\t}}"))
+            }
         };
         let text = format!(
             "{{\n\tadmin 127.0.0.1:{admin}\n\tauto_https off\n}}\n{above}\n\
@@ -109,7 +111,7 @@ impl Caddy {
     /// The line that looks at its config, and the one that has it read again.
     pub(crate) fn lines(&self) -> [String; 2] {
         let line = |verb: &str| format!("caddy {verb} --adapter caddyfile --config {}", self.config.display());
-        [line("validate"), line("reload")]
+        [line("adapt --validate"), line("reload")]
     }
 }
 

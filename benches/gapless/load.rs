@@ -18,7 +18,7 @@ use crate::wire::{Answer, Fault, Wire};
 /// How much is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
-    /// Clients of each kind.
+    /// Clients, as many of each kind.
     pub(crate) clients: usize,
     /// The mean pause of a client, in milliseconds.
     pub(crate) pause: u64,
@@ -58,7 +58,7 @@ impl Load {
             ports,
             rate,
         });
-        let clients = kinds.iter().flat_map(|kind| std::iter::repeat_n(*kind, rate.clients));
+        let clients = kinds.iter().cycle().take(rate.clients).copied();
         let clients = clients.map(|kind| runtime.spawn(shared.clone().client(kind))).collect();
         Load { runtime, clients, shared }
     }

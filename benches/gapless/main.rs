@@ -32,8 +32,8 @@ use play::Played;
 use rows::Row;
 use tally::Phase;
 
-/// About 25 requests a second of each kind; the three-second ones come as they can.
-const RATE: Rate = Rate { clients: 2, pause: 80, limit: Duration::from_secs(15), slow: 3000 };
+/// Each client asks about 12 times a second, where it does not ask for three seconds.
+const RATE: Rate = Rate { clients: 48, pause: 80, limit: Duration::from_secs(15), slow: 3000 };
 
 struct Options {
     rounds: usize,

@@ -10,7 +10,7 @@ use crate::kinds::{Way, by};
 use crate::load::{Load, Rate};
 use crate::rows::Row;
 use crate::support::process::{Signal, alive, signal};
-use crate::support::{App, Bench, Make, ports};
+use crate::support::{APP, App, Bench, Make, ports};
 use crate::tally::{Phase, Tally};
 
 /// A row and what came of it.
@@ -60,6 +60,7 @@ pub(crate) fn play(row: Row, rounds: usize, rate: Rate) -> Played {
         load.enter(phase);
         runs.push(stage.deploy(&format!("{bad}-{round}"), bad, tried));
         *count.entry(phase).or_default() += 1;
+        load.look(|tally| eprintln!("  lost so far: {:?}", tally.sum(|_, _| true).failed));
 
         if round % 3 == 2 {
             load.enter(Phase::Rollback);
@@ -108,22 +109,27 @@ impl Stage {
 
     /// The proxy that switches, and what the config says of it.
     fn proxy(&mut self, table: &str, file: &str) {
-        let site = self.bench.site().path.clone();
-        let behind = Behind::File("tiny", site.join(".shipit/proxy").join(file));
-        let (dir, account) = (self.bench.area.path().join(table), self.bench.host().account.clone());
+        let account = self.bench.host().account.clone();
+        let state = self.bench.site().path.join(".shipit");
+        account.make_dir(&state);
+        account.make_dir(&state.join("proxy"));
+        let file = state.join("proxy").join(file);
+        let colours = [ports::free(), ports::free()];
+        fs::write(&file, nobody(table, colours)).unwrap();
+        account.own(&file);
+        let behind = Behind::File(APP, file);
+        let dir = self.bench.area.path().join(table);
         let [test, reload] = if table == "nginx" {
             self.switched.nginx.insert(Nginx::start(&dir, &account, &behind)).lines()
         } else {
             self.switched.caddy.insert(Caddy::start(&dir, &account, &behind)).lines()
         };
-        let colours = vec![i64::from(ports::free()), i64::from(ports::free())];
         let key = |name: &str| format!("proxy.{table}.{name}");
         self.bench
             .config
-            .set(&key("ports"), colours)
+            .set(&key("ports"), colours.map(i64::from).to_vec())
             .set(&key("test"), test)
-            .set(&key("reload"), reload)
-            .set(&key("drain"), "4s");
+            .set(&key("reload"), reload);
     }
 
     /// The ways to the app, and what has to stand for them.
@@ -180,6 +186,15 @@ impl Stage {
             }
         }
         within
+    }
+}
+
+/// What a proxy reads before anything is live, as its user writes it.
+fn nobody(table: &str, [blue, green]: [u16; 2]) -> String {
+    if table == "nginx" {
+        format!("upstream {APP} {{ server 127.0.0.1:{blue} down; server 127.0.0.1:{green} down; }}\n")
+    } else {
+        format!("({APP}) {{\n\tto 127.0.0.1:{blue} 127.0.0.1:{green}\n}}\n")
     }
 }
 
