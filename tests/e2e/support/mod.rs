@@ -7,6 +7,7 @@ pub(crate) mod apps;
 pub(crate) mod area;
 pub(crate) mod asks;
 pub(crate) mod bench;
+pub(crate) mod browser;
 pub(crate) mod config;
 pub(crate) mod example;
 pub(crate) mod front;
