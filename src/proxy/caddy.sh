@@ -30,7 +30,7 @@ proxy_suits() {
 proxy_shows() {
   grep -q '"apps"' "$1" || return 0
   grep -q "\"dial\": *\"127\.0\.0\.1:\($BLUE_PORT\|$GREEN_PORT\)\"" "$1" ||
-    why "no site of Caddy leads to the colours: import $(pwd -P)/$(proxy_file) at its top, and in the site: reverse_proxy { import $UPSTREAM }"
+    echo "no site of Caddy leads to the colours: import $(pwd -P)/$(proxy_file) at its top, and in the site: reverse_proxy { import $UPSTREAM }"
 }
 
 proxy_before() { :; }

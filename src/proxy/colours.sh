@@ -44,18 +44,20 @@ switch_known() {
 
 # Runs a line of the proxy's, what it prints into the file $2, at most 30 s; how it failed into PROXY_WHY.
 proxy_line() {
-  timeout 30 sh -c "$1" </dev/null >"$2" 2>&1 8>&- && return 0
+  PATH=$PATH:/usr/sbin:/sbin timeout 30 sh -c "$1" </dev/null >"$2" 2>&1 8>&- && return 0
   code=$?
   PROXY_WHY="\`$1\` ended with $code: $(grep -v '^$' "$2" | tail -n 1)"
   return 1
 }
 
 # Whether the proxy's own config is well before anything is changed: what is broken already would be blamed on the release.
+# Why it leads to no colour yet into UNLED.
 proxy_well() {
   proxy_suits || return 1
   shown=$(mktemp) || return 1
   proxy_line "$PROXY_TEST" "$shown"
   code=$?
+  UNLED=$(proxy_shows "$shown")
   rm -f "$shown"
   [ "$code" != 0 ] || return 0
   printf 'refuse the proxy would not take its config: %s\tcorrect it on the host; where the line needs rights that %s lacks, let sudo give them (visudo): %s ALL=(root) NOPASSWD: %s, %s; or name other lines: test and reload in [proxy]\n' \
@@ -78,7 +80,12 @@ proxy_lead() {
   true >"$T/led" || why "the shift can't be noted" || return 1
   mv -f "$T/upstream.new" "$(proxy_file)" || why "what the proxy reads can't be put in place" || return 1
   proxy_line "$PROXY_TEST" "$T/proxy.log" || why "the proxy would not take the new weights: $PROXY_WHY" || return 1
-  proxy_shows "$T/proxy.log" || return 1
+  unled=$(proxy_shows "$T/proxy.log")
+  if [ -n "$unled" ]; then
+    # With nothing live nothing is lost: its owner leads the requests there once this file is written.
+    [ "$LIVE_COLOUR" = - ] || why "$unled" || return 1
+    printf 'warn %s\n' "$(plain "$unled")" >&8
+  fi
   proxy_reload
 }
 
@@ -198,7 +205,7 @@ switch_look() {
 switch_survey() {
   colours_find
   proxy_well || return 1
-  printf 'fact proxy %s\n' "$(proxy_file)" >&8
+  printf 'fact proxy %s\n' "$(plain "${UNLED:-leads}")" >&8
   colour_choose "${LIVE_COLOUR:--}"
   service_survey || return 1
   colour_choose "$NEXT_COLOUR"

@@ -21,14 +21,14 @@ proxy_render() {
 
 proxy_suits() { :; }
 
-# A dump names each file that it comes from; without one, nothing can be told.
+# A dump names each file that it comes from; where a line prints none, nothing can be told.
 proxy_shows() {
   grep -q '^# configuration file ' "$1" || return 0
   file=$(pwd -P)/$(proxy_file)
   if ! grep -q "^# configuration file .*/$(proxy_file):\$" "$1"; then
-    why "nginx does not include $file: add this line to its http block: include $file;"
+    echo "nginx does not include $file: add this line to its http block: include $file;"
   elif [ "$(grep -v '^#' "$1" | grep -cw "$UPSTREAM")" -lt 2 ]; then
-    why "no server of nginx leads to the upstream $UPSTREAM: write proxy_pass http://$UPSTREAM; into its location"
+    echo "no server of nginx leads to the upstream $UPSTREAM: write proxy_pass http://$UPSTREAM; into its location"
   fi
 }
 

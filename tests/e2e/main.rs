@@ -10,6 +10,7 @@ mod bad;
 mod bench_itself;
 mod check;
 mod cleanup;
+mod colours;
 mod first;
 mod fleet;
 mod fourteen;

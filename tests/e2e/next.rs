@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::support::browser::Browser;
 use super::support::process::eventually;
 use super::support::proxy::Way;
 use super::support::{Bench, Live, Make, example};
@@ -64,18 +65,26 @@ fn assert_serves(bench: &Bench, release: &str, version: &str) {
 fn the_next_example_goes_live_is_replaced_and_comes_back() {
     let mut bench = bench(Make::pm2(2).proxied());
     example::copy("next-pm2", &bench.project);
+    write_late(&bench.project, "first");
     let first = deploy(&mut bench, "first", "npm ci --no-audit --no-fund && npm run build");
     assert_serves(&bench, &first, "first");
     let of_first = assets(&bench, &first);
+    let mut browser = Browser::start(&bench.area.dir("browser"));
+    let home = format!("http://127.0.0.1:{}/", bench.host().port);
+    browser.open("before", &home);
+    browser.press("before", "#counter", "pressed 0 times");
     // A component of the browser's: its chunk gets another name.
     let counter = bench.project.join("app/counter.js");
     fs::write(&counter, fs::read_to_string(&counter).unwrap().replace("pressed", "pushed")).unwrap();
+    write_late(&bench.project, "second");
     bench.config.set("assets.keep", 1).set("build.env.NEXT_DEPLOYMENT_ID", "second-1");
     let second = deploy(&mut bench, "second", "npm run build");
     assert_serves(&bench, &second, "second");
     assert_eq!(bench.site().record(&second)["deployment"], "second-1");
     let of_second: BTreeSet<String> = assets(&bench, &second).difference(&of_first).cloned().collect();
     assert_answer(&bench, 200, &of_first);
+    assert_open_pages_work(&mut browser, &home, &served(&bench.project.join(".next/static")));
+    drop(browser);
     bench.run("rollback", &[]).expect(0);
     assert_serves(&bench, &first, "first");
     assert_answer(&bench, 200, &of_second);
@@ -94,6 +103,50 @@ fn the_next_example_goes_live_is_replaced_and_comes_back() {
     bench.write_config();
     bench.run("deploy", &[]).expect(1);
     bench.host().assert_live(&Live::Old(third), 2);
+}
+
+/// A button whose words are loaded when it is pressed, and a page that is loaded when its link is.
+fn write_late(root: &Path, version: &str) {
+    let app = root.join("app");
+    fs::create_dir_all(app.join("far")).unwrap();
+    // Every browser asks for one.
+    fs::write(root.join("public/favicon.ico"), "").unwrap();
+    fs::write(app.join("words.js"), format!("export const words = 'words of the {version}';\n")).unwrap();
+    let late = "'use client';\nimport { useState } from 'react';\nexport default function Late() {\n  \
+        const [words, set] = useState('none yet');\n  \
+        return <button id=\"late\" onClick={() => import('./words').then((m) => set(m.words))}>{words}</button>;\n}\n";
+    fs::write(app.join("late.js"), late).unwrap();
+    let far = format!("export default function Far() {{ return <p id=\"far\">far in the {version}</p>; }}\n");
+    fs::write(app.join("far/page.js"), far).unwrap();
+    let page = fs::read_to_string(app.join("page.js")).unwrap();
+    if !page.contains("<Late />") {
+        let link = "<Late />\n      <Link id=\"go\" href=\"/far\" prefetch={false}>far</Link>";
+        let page = page.replace("<Counter />", &format!("<Counter />\n      {link}"));
+        fs::write(app.join("page.js"), format!("import Late from './late';\n{page}")).unwrap();
+    }
+}
+
+/// A page opened before the deploy gets what its own release had and no later build has; one opened after it is hydrated.
+#[track_caller]
+fn assert_open_pages_work(browser: &mut Browser, home: &str, built: &BTreeSet<String>) {
+    let known = browser.asked("before");
+    browser.press("before", "#late", "none yet");
+    browser.reads("before", "#late", "words of the first");
+    let late: Vec<String> = browser.asked("before").into_iter().filter(|url| !known.contains(url)).collect();
+    let path =
+        |url: &str| url.split("/_next/").nth(1).map(|path| format!("/_next/{}", path.split('?').next().unwrap()));
+    let of_old = |url: &String| path(url).is_some_and(|path| path.ends_with(".js") && !built.contains(&path));
+    assert!(late.iter().any(of_old), "a chunk that only the old release was built with: {late:?}");
+
+    browser.open("after", home);
+    browser.press("after", "#counter", "pushed 0 times");
+    browser.press("after", "#late", "none yet");
+    browser.reads("after", "#late", "words of the second");
+    for page in ["before", "after"] {
+        browser.click(page, "#go");
+        browser.reads(page, "#far", "far in the second");
+        assert_eq!(browser.wrong(page), [""; 0], "{page}");
+    }
 }
 
 /// The addresses of all files below a folder that is served as `/_next/static`.

@@ -1,12 +1,8 @@
 //! An app that somebody started inside a release: PM2 keeps it there for ever. It is told, and a deploy moves it.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::support::asks::Load;
 use super::support::process::eventually;
 use super::support::{APP, App, Bench, Live, Make};
 
@@ -36,45 +32,6 @@ fn pinned() -> (Bench, String) {
         status => Err(format!("status {status}")),
     });
     (bench, id)
-}
-
-/// Asks over new connections, one right after the other, until it is dropped: how many were answered, and what was lost.
-struct Load {
-    stop: Arc<AtomicBool>,
-    asks: JoinHandle<(usize, Vec<String>)>,
-}
-
-impl Load {
-    fn start(port: u16) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = stop.clone();
-        let asks = std::thread::spawn(move || {
-            let (mut good, mut lost) = (0, Vec::new());
-            while !stopping.load(Ordering::SeqCst) {
-                match ask(port) {
-                    Ok(()) => good += 1,
-                    Err(why) => lost.push(why),
-                }
-            }
-            (good, lost)
-        });
-        Load { stop, asks }
-    }
-
-    fn end(self) -> (usize, Vec<String>) {
-        self.stop.store(true, Ordering::SeqCst);
-        self.asks.join().unwrap()
-    }
-}
-
-fn ask(port: u16) -> Result<(), String> {
-    let told = |error: std::io::Error| error.to_string();
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(told)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(told)?;
-    stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").map_err(told)?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).map_err(told)?;
-    if text.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(text) }
 }
 
 #[test]

@@ -146,7 +146,9 @@ pub fn survey(host: &Host, config: &Config, plan: &Plan, seen: &Seen) -> Vec<Row
     if let Service::Pm2(pm2) = &config.service {
         rows.extend(service::pm2(facts));
         rows.extend(service::service(config, facts));
-        rows.extend(pm2.port.and_then(|port| service::port(facts, port)));
+        // Of a colour's port is spoken only where somebody else has it.
+        rows.extend(pm2.port.filter(|_| config.proxy.is_none()).and_then(|port| service::port(facts, port)));
+        rows.extend(config.proxy.as_ref().and_then(|proxy| service::proxy(proxy, facts)));
         rows.extend(service::boot(facts));
     }
     rows.extend(service::logins(facts));

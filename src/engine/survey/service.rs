@@ -1,7 +1,7 @@
 //! What runs on a host, what it runs with, and whether it outlives logins and reboots.
 
 use super::{Row, Status, ok, row};
-use crate::config::Config;
+use crate::config::{Config, Proxy};
 use crate::remote::Facts;
 use crate::text::list;
 
@@ -76,6 +76,17 @@ pub(super) fn port(facts: &Facts, port: u16) -> Option<Row> {
             format!("{port} is held by a process that can't be seen from this account"),
             format!("as root on the host: ss -ltnp 'sport = :{port}'"),
         ),
+    })
+}
+
+/// Whether the proxy is ready to be told, and leads to the app.
+pub(super) fn proxy(proxy: &Proxy, facts: &Facts) -> Option<Row> {
+    let word = proxy.kind.word();
+    Some(match facts.value("proxy")? {
+        "leads" => ok("proxy", format!("{word} takes its config, which leads to {}", proxy.upstream)),
+        why => {
+            row(Status::Note, "proxy", format!("{word} takes its config; {why}"), "the first deploy writes that file")
+        }
     })
 }
 

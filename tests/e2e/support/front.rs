@@ -1,0 +1,154 @@
+//! nginx or Caddy before an app, as a user's own web server: run by the host's account on a loopback port, with a config
+//! that names the colours only once it is told to. Ended with everything below it when the test ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::account::Account;
+use super::config::Config;
+use super::ports;
+use super::process::{Signal, alive, descendants, eventually, signal};
+
+/// An account's own PATH lacks it.
+const NGINX: &str = "/usr/sbin/nginx";
+
+/// Which one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Nginx,
+    Caddy,
+}
+
+/// A web server of the user's own.
+#[derive(Debug)]
+pub(crate) struct Front {
+    kind: Kind,
+    dir: PathBuf,
+    account: Account,
+    /// Where it listens.
+    pub(crate) port: u16,
+    admin: u16,
+    /// Where blue and green listen.
+    pub(crate) colours: [u16; 2],
+    /// None until it is known: of nobody else's process may anything be ended.
+    pid: Option<u32>,
+}
+
+impl Front {
+    /// Starts it with a config that knows of no app.
+    pub(crate) fn start(kind: Kind, dir: &Path, account: &Account) -> Front {
+        account.make_dir(dir);
+        let (port, admin) = (ports::free(), ports::free());
+        let colours = [ports::free(), ports::free()];
+        let mut front = Front { kind, dir: dir.to_owned(), account: account.clone(), port, admin, colours, pid: None };
+        front.write(None);
+        let config = front.config();
+        match kind {
+            Kind::Nginx => assert!(front.run(NGINX, &["-c", &config]).success()),
+            Kind::Caddy => {
+                let pid = dir.join("pid").display().to_string();
+                assert!(
+                    front
+                        .run("caddy", &["start", "--config", &config, "--adapter", "caddyfile", "--pidfile", &pid])
+                        .success()
+                );
+            }
+        }
+        let told = || fs::read_to_string(dir.join("pid")).ok()?.trim().parse().ok();
+        eventually("it tells its process", Duration::from_secs(20), || told().map(|_: u32| ()).ok_or_else(String::new));
+        front.pid = told().filter(|pid| *pid > 1);
+        front
+    }
+
+    fn config(&self) -> String {
+        self.dir.join("front.conf").display().to_string()
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> std::process::ExitStatus {
+        let mut command: Command = self.account.command(program);
+        command.env("HOME", &self.dir).env("XDG_DATA_HOME", &self.dir).env("XDG_CONFIG_HOME", &self.dir);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().expect("tests/run installs nginx and caddy")
+    }
+
+    /// What a config with this front says of it, in its own table.
+    pub(crate) fn table(&self, config: &mut Config) {
+        let path = self.config();
+        let (name, test, reload) = match self.kind {
+            Kind::Nginx => {
+                ("nginx", format!("/usr/sbin/nginx -c {path} -T"), format!("/usr/sbin/nginx -c {path} -s reload"))
+            }
+            Kind::Caddy => (
+                "caddy",
+                format!("caddy adapt --validate --adapter caddyfile --config {path}"),
+                format!("caddy reload --force --adapter caddyfile --address 127.0.0.1:{} --config {path}", self.admin),
+            ),
+        };
+        config.unset("service.pm2.port");
+        let ports: Vec<toml::Value> = self.colours.iter().map(|port| i64::from(*port).into()).collect();
+        config.set(&format!("proxy.{name}.ports"), ports);
+        config.set(&format!("proxy.{name}.test"), test).set(&format!("proxy.{name}.reload"), reload);
+        config.set(&format!("proxy.{name}.drain"), "5s");
+    }
+
+    /// Leads all requests to the app of this home, by the file that shipit has written there.
+    pub(crate) fn lead(&self, home: &Path) {
+        self.write(Some(home));
+        let path = self.config();
+        let done = match self.kind {
+            Kind::Nginx => self.run(NGINX, &["-c", &path, "-s", "reload"]),
+            Kind::Caddy => {
+                let admin = format!("127.0.0.1:{}", self.admin);
+                self.run("caddy", &["reload", "--adapter", "caddyfile", "--address", &admin, "--config", &path])
+            }
+        };
+        assert!(done.success());
+    }
+
+    fn write(&self, home: Option<&Path>) {
+        let (dir, port) = (self.dir.display(), self.port);
+        let text = match self.kind {
+            Kind::Nginx => {
+                let (include, to) = match home {
+                    Some(home) => (
+                        format!("include {}/.shipit/proxy/upstream.conf;", home.display()),
+                        "proxy_pass http://tiny; proxy_http_version 1.1; proxy_set_header Connection \"\";",
+                    ),
+                    None => (String::new(), "return 503;"),
+                };
+                format!(
+                    "worker_processes 2;\npid {dir}/pid;\nerror_log {dir}/error.log;\nevents {{}}\nhttp {{\n  access_log off;\n  \
+                     client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fcgi; \
+                     uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;\n  {include}\n  \
+                     server {{ listen 127.0.0.1:{port}; location / {{ {to} }} }}\n}}\n"
+                )
+            }
+            Kind::Caddy => {
+                let (import, to) = match home {
+                    Some(home) => (
+                        format!("import {}/.shipit/proxy/upstream.caddy", home.display()),
+                        "reverse_proxy {\n import tiny\n}",
+                    ),
+                    None => (String::new(), "respond 503"),
+                };
+                let admin = self.admin;
+                format!(
+                    "{{\n admin 127.0.0.1:{admin}\n auto_https off\n}}\n{import}\nhttp://:{port} {{\nbind 127.0.0.1\n{to}\n}}\n"
+                )
+            }
+        };
+        fs::write(self.dir.join("front.conf"), text).expect("a folder of this test's own");
+        self.account.own(&self.dir.join("front.conf"));
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        let Some(pid) = self.pid else { return };
+        for pid in [vec![pid], descendants(pid)].concat().into_iter().filter(|pid| alive(*pid)) {
+            signal(pid, Signal::Kill);
+        }
+    }
+}
