@@ -133,7 +133,10 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
                 Some(batch) => format!(", {} at a time", count(batch.size(config.hosts.len()), "host")),
             };
             match config.proxy {
-                None => format!("switch current{batches}, {}", service::describe(&config.service)),
+                None => {
+                    let gap = service::gap(&config.service).map(|gap| format!("; {}", gap.what)).unwrap_or_default();
+                    format!("switch current{batches}, {}{gap}", service::describe(&config.service))
+                }
                 Some(_) => {
                     format!("start the colour that is not live{batches}, {}", service::describe(&config.service))
                 }
