@@ -197,6 +197,7 @@ switch_commit() {
 
 switch_look() {
   colours_find
+  printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
   for c in ${LIVE_COLOUR:-} "$NEXT_COLOUR"; do
     colour_choose "$c"
     IDLE=yes
@@ -207,6 +208,7 @@ switch_look() {
 
 switch_survey() {
   colours_find
+  printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
   proxy_well || return 1
   printf 'fact proxy %s\n' "$(plain "${UNLED:-leads}")" >&8
   colour_choose "${LIVE_COLOUR:--}"
