@@ -85,12 +85,17 @@ impl Front {
         }
     }
 
-    /// What a config with this front says of it, in its own table.
-    pub(crate) fn table(&self, config: &mut Config) {
-        let name = match self.kind {
+    /// Its table in a config.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind {
             Kind::Nginx => "nginx",
             Kind::Caddy => "caddy",
-        };
+        }
+    }
+
+    /// What a config with this front says of it, in its own table.
+    pub(crate) fn table(&self, config: &mut Config) {
+        let name = self.name();
         let (test, reload) = self.lines();
         config.unset("service.pm2.port");
         let ports: Vec<toml::Value> = self.colours.iter().map(|port| i64::from(*port).into()).collect();
@@ -101,7 +106,16 @@ impl Front {
 
     /// Leads all requests to the app of this home, by the file that shipit has written there.
     pub(crate) fn lead(&self, home: &Path) {
-        self.write(Some(home));
+        self.take(Some(home));
+    }
+
+    /// Leads nobody anywhere any more.
+    pub(crate) fn leave(&self) {
+        self.take(None);
+    }
+
+    fn take(&self, home: Option<&Path>) {
+        self.write(home);
         let path = self.config();
         let before = self.pid.map(descendants).unwrap_or_default();
         let done = match self.kind {
