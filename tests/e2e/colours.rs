@@ -143,7 +143,7 @@ fn a_share_that_is_not_well_on_one_host_is_put_back_on_all() {
     bench.share("mode", "good");
     let weights = |host: &Host| std::fs::read_to_string(host.site.dir.join(".shipit/proxy/upstream.conf")).unwrap();
     bench.config.set("proxy.nginx.pause", "0s");
-    let first = bench.release(&App::driven("v1"));
+    let first = bench.release(&App::server("v1"));
     bench.config.set("proxy.nginx.pause", "1m");
     let run = bench.start(&App::driven("v2"), &[]);
     // All hosts are at 20 percent before one of them gets sick.
