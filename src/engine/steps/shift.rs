@@ -3,10 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use super::verify::watch;
-use crate::config::Proxy;
 use crate::engine::host::{HostRun, Phase};
 use crate::engine::limits::Limits;
 use crate::engine::release::Release;
@@ -26,16 +25,28 @@ pub(in crate::engine) async fn shift(run: &mut Run) -> Result<()> {
     for host in &run.hosts {
         host.events.send(EventKind::StepStarted { step });
     }
+    let told = |host: &HostRun, done: &Result<()>| {
+        if let Err(error) = done {
+            let seconds = began.elapsed().as_secs_f64();
+            host.events.send(EventKind::StepFailed { step, message: error.to_string(), seconds });
+        }
+    };
     for share in &proxy.shift {
         let all = run.hosts.iter_mut().map(async |host| {
-            let led = lead(host, release, proxy, *share).await;
-            if let Err(error) = &led {
-                let seconds = began.elapsed().as_secs_f64();
-                host.events.send(EventKind::StepFailed { step, message: error.to_string(), seconds });
-            }
+            let led = lead(host, release, *share).await;
+            told(host, &led);
             led
         });
         join_all(all).await.into_iter().collect::<Result<()>>()?;
+        if *share < 100 {
+            // The first host that is not well ends the watch on all: its share is to go back at once.
+            try_join_all(run.hosts.iter().map(async |host| {
+                let watched = watched(host, release, proxy.pause).await;
+                told(host, &watched);
+                watched
+            }))
+            .await?;
+        }
     }
     for host in &run.hosts {
         let detail = format!("all requests go to {}", host.facts.value("colour").unwrap_or("the new colour"));
@@ -45,13 +56,9 @@ pub(in crate::engine) async fn shift(run: &mut Run) -> Result<()> {
     Ok(())
 }
 
-/// One share on one host, and the look at it.
-async fn lead(host: &mut HostRun, release: &Release, proxy: &Proxy, share: u8) -> Result<()> {
+/// One share on one host.
+async fn lead(host: &mut HostRun, release: &Release, share: u8) -> Result<()> {
     let step = Step::Shift.word();
-    // Where nothing is live nobody's requests are shared.
-    if share < 100 && host.facts.current().is_none() {
-        return Ok(());
-    }
     if host.session_over() {
         return Err(host.lost(step));
     }
@@ -69,13 +76,19 @@ async fn lead(host: &mut HostRun, release: &Release, proxy: &Proxy, share: u8) -
         }
         other => return Err(Error::Protocol { host: host.host.name.clone(), detail: format!("{other:?} to shift") }),
     }
-    if share == 100 {
+    Ok(())
+}
+
+/// The look at a share.
+async fn watched(host: &HostRun, release: &Release, pause: Duration) -> Result<()> {
+    // Where nothing is live nobody's requests are shared.
+    if host.facts.current().is_none() {
         return Ok(());
     }
-    let watched = watch(host, release, proxy.pause).await;
+    let watched = watch(host, release, pause).await;
     // As in verify: a session that was ended has put the shares back, and what was seen then says nothing of the release.
     if watched.is_err() && !host.goes_on("held").await {
-        return Err(host.over(step));
+        return Err(host.over(Step::Shift.word()));
     }
     watched
 }
