@@ -187,7 +187,8 @@ switch_commit() {
   if [ "$LIVE_COLOUR" != - ] && [ "$RETIRE" = commit ]; then
     colour_choose "$LIVE_COLOUR"
     colour_drain "$COLOUR_PORT"
-    if service_stop; then rm -f "colours/$LIVE_COLOUR"; fi
+    if service_stop; then rm -f "colours/$LIVE_COLOUR"
+    else printf 'warn the old colour, %s, could not be stopped and runs on without requests; the next deploy ends it\n' "$LIVE_COLOUR" >&8; fi
     colour_choose "$NEXT_COLOUR"
   fi
   service_commit

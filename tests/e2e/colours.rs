@@ -63,7 +63,7 @@ fn answers(port: u16) -> String {
 
 /// A good release, a bad one and the way back, with requests all the while; in the end `v1` is live again.
 fn no_request_is_lost(kind: Kind, how: Bad) -> (Bench, Front) {
-    let (bench, front, first) = led(kind, &[("drain", "1s")]);
+    let (bench, front, first) = led(kind, &[]);
     let load = Load::start(front.port);
     let second = bench.release(&App::server("v2"));
     assert_colour(&bench, &front, "green", &second);
@@ -79,7 +79,7 @@ fn no_request_is_lost(kind: Kind, how: Bad) -> (Bench, Front) {
 
 #[test]
 fn behind_nginx_no_request_is_lost() {
-    let (mut bench, front) = no_request_is_lost(Kind::Nginx, Bad::ExitsLater);
+    let (mut bench, front) = no_request_is_lost(Kind::Nginx, Bad::ExitsSoon);
     let said = bench.run("status", &[]).expect(0).says(&[&format!("{APP}-blue"), "proved"]);
     assert!(!said.stdout.contains("contradicted"), "{said}");
     let live = bench.site().current().unwrap();

@@ -27,7 +27,7 @@ pub(crate) fn configure(config: &mut Config, front: &Front, spot: &Spot) {
         .set("proxy.nginx.reload", stopped("reload", &reload))
         .set("proxy.nginx.shift", vec![50, 100])
         .set("proxy.nginx.pause", "1s")
-        .set("proxy.nginx.drain", "1s");
+        .set("proxy.nginx.drain", "3s");
 }
 
 /// Where a colour's port stands in a home, and what stands there in a copy of it.

@@ -182,6 +182,8 @@ pub(crate) fn next_contact(case: &Case, code: Option<i32>) -> bool {
         _ if code == Some(5) => true,
         // What could not be written down after the commit is the next run's to write.
         Fault::ScriptFails | Fault::ToolFails | Fault::Hangs if case.place.name == "record" => true,
+        // The old colour runs on, without requests, until its place is needed.
+        Fault::ScriptFails | Fault::ToolFails if matches!(case.place.name, "colour end" | "pm2 delete") => true,
         // The session itself can't do anything any more.
         Fault::ScriptFails | Fault::ToolFails => {
             case.place.owner == Owner::Session || case.place.phase == Phase::Recovering
