@@ -74,6 +74,10 @@ impl Nginx {
         nginx
     }
 
+    pub(crate) fn said(&self) -> String {
+        last(self.config.with_file_name("error.log"))
+    }
+
     /// The line that looks at its config, and the one that has it read again.
     pub(crate) fn lines(&self) -> [String; 2] {
         let log = self.config.with_file_name("error.log");
@@ -108,11 +112,22 @@ impl Caddy {
         caddy
     }
 
+    pub(crate) fn said(&self) -> String {
+        last(self.config.with_file_name("said.log"))
+    }
+
     /// The line that looks at its config, and the one that has it read again.
     pub(crate) fn lines(&self) -> [String; 2] {
         let line = |verb: &str| format!("caddy {verb} --adapter caddyfile --config {}", self.config.display());
         [line("adapt --validate"), line("reload")]
     }
+}
+
+/// The last lines of a log that say of an error.
+fn last(file: PathBuf) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("error")).collect();
+    lines[lines.len().saturating_sub(12)..].iter().map(|line| format!("{line}\n")).collect()
 }
 
 fn answers(port: u16, dir: &Path) {

@@ -11,7 +11,7 @@ use crate::load::{Load, Rate};
 use crate::rows::Row;
 use crate::support::process::{Signal, alive, signal};
 use crate::support::{APP, App, Bench, Make, ports};
-use crate::tally::{Phase, Tally};
+use crate::tally::{Lost, Phase, Tally};
 
 /// A row and what came of it.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub(crate) struct Played {
     pub(crate) odd: Vec<String>,
     /// Answers of releases that failed, within their own deploys: those by which they were found out.
     pub(crate) of_failed: u64,
+    /// Of the first requests that were lost, when and how.
+    pub(crate) lost: Vec<String>,
+    /// What the proxies had to say at last.
+    pub(crate) said: String,
 }
 
 /// What can be wrong with a release, as the app calls it.
@@ -64,14 +68,30 @@ pub(crate) fn play(row: Row, rounds: usize, rate: Rate) -> Played {
 
         if round % 3 == 2 {
             load.enter(Phase::Rollback);
-            stage.rollback();
+            runs.push(stage.rollback());
             *count.entry(Phase::Rollback).or_default() += 1;
         }
     }
     let tally = load.finish();
-    drop(fronts);
     let of_failed = stage.strays(&runs, &tally);
-    Played { row, tally, runs: count, odd: std::mem::take(&mut stage.odd), of_failed }
+    let lost = tally.lost.iter().map(|lost| told(lost, &runs)).collect();
+    let said = [&fronts, &stage.switched].map(Fronts::said).concat();
+    Played { row, tally, runs: count, odd: std::mem::take(&mut stage.odd), of_failed, lost, said }
+}
+
+/// When one was lost, by the run that went on then or had gone on last.
+fn told(lost: &Lost, runs: &[Run]) -> String {
+    let ms = |from: Instant, to: Instant| to.saturating_duration_since(from).as_millis();
+    let run = runs.iter().rev().find(|run| run.began <= lost.sent);
+    let when = run.map_or(String::new(), |run| {
+        let after = if lost.sent > run.ended {
+            format!(", after its end by {}", ms(run.ended, lost.sent))
+        } else {
+            String::new()
+        };
+        format!("{} ms into {}{after}", ms(run.began, lost.sent), run.release)
+    });
+    format!("{}: {} after {} ms; {when}", lost.kind, lost.fault, ms(lost.sent, lost.ended))
 }
 
 struct Stage {
@@ -92,6 +112,11 @@ impl Fronts {
     fn ports(&self) -> Vec<(Way, u16)> {
         let nginx = self.nginx.iter().flat_map(|nginx| [(Way::Nginx, nginx.plain), (Way::NginxKept, nginx.kept)]);
         nginx.chain(self.caddy.iter().map(|caddy| (Way::Caddy, caddy.port))).collect()
+    }
+
+    fn said(&self) -> String {
+        let nginx = self.nginx.as_ref().map(Nginx::said).unwrap_or_default();
+        nginx + &self.caddy.as_ref().map(Caddy::said).unwrap_or_default()
     }
 }
 
@@ -164,13 +189,14 @@ impl Stage {
         Run { release: release.to_owned(), began, ended, live: code == Some(0) }
     }
 
-    fn rollback(&mut self) {
+    fn rollback(&mut self) -> Run {
         let began = Instant::now();
         let output = self.bench.run("rollback", &[]);
         eprintln!("{}: rollback: {:?} in {:.1} s", self.row.name(), output.code, began.elapsed().as_secs_f64());
         if output.code != Some(0) {
             self.odd.push(format!("a rollback ended with {:?}\n{output}", output.code));
         }
+        Run { release: "a rollback".to_owned(), began, ended: Instant::now(), live: true }
     }
 
     /// Answers of failed releases within their runs. One from another time is odd: before its deploy there was no such

@@ -53,7 +53,7 @@ impl Row {
 
     /// Makes `config`, which knows where the app is to be, one of this row.
     pub(crate) fn configure(self, config: &mut Config, port: u16) {
-        config.set("health.soak", "3s").set("health.within", "6s").set("health.timeout", "2s");
+        config.set("health.soak", "3s").set("health.within", "10s").set("health.timeout", "2s");
         config.set("rollout.silence", "15s");
         if self == Row::Command {
             let stop = "[ ! -f ../../shared/pid ] || kill $(cat ../../shared/pid) 2>/dev/null || :";
