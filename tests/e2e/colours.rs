@@ -41,8 +41,8 @@ fn assert_colour(bench: &Bench, front: &Front, colour: &str, release: &str) {
 /// The release that answers on this port.
 fn answers(port: u16) -> String {
     let text = asks::ask(port).unwrap();
-    let body: serde_json::Value =
-        serde_json::from_str(text.rsplit("\r\n").find(|line| line.starts_with('{')).unwrap()).unwrap();
+    let body = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{text:?}"));
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
     body["cwd"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
 }
 

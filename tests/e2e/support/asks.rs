@@ -46,5 +46,5 @@ pub(crate) fn ask(port: u16) -> Result<String, String> {
     stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").map_err(told)?;
     let mut text = String::new();
     stream.read_to_string(&mut text).map_err(told)?;
-    if text.starts_with("HTTP/1.1 200") { Ok(text) } else { Err(text) }
+    if text.starts_with("HTTP/1.1 200") && text.contains("\"ok\"") { Ok(text) } else { Err(text) }
 }

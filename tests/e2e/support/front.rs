@@ -135,7 +135,7 @@ impl Front {
                 };
                 let admin = self.admin;
                 format!(
-                    "{{\n admin 127.0.0.1:{admin}\n auto_https off\n}}\n{import}\nhttp://127.0.0.1:{port} {{\n{to}\n}}\n"
+                    "{{\n admin 127.0.0.1:{admin}\n auto_https off\n}}\n{import}\nhttp://:{port} {{\nbind 127.0.0.1\n{to}\n}}\n"
                 )
             }
         };
