@@ -180,3 +180,64 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// What is made of this table, beside a service; or what is wrong first.
+    fn load(service: &str, table: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("deploy.toml");
+        let text = format!(
+            "app = \"my.app\"\n[build]\npreset = \"files\"\noutput = \"dist\"\n{service}\n{table}\n\
+             [stages.x]\nhosts = [\"local\"]\npath = \"/srv/x\"\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        match Config::load(&file, None, &|_| None) {
+            Ok(config) => Ok(config),
+            Err(Error::Config { problems, .. }) => Err(format!("{}: {}", problems[0].key, problems[0].what)),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    const PM2: &str = "[service.pm2]\nscript = \"server.js\"";
+
+    #[test]
+    fn a_proxy_has_two_ports_and_lines_of_its_own_kind() {
+        let nginx = load(PM2, "[proxy.nginx]\nports = [3001, 3002]").unwrap();
+        let proxy = nginx.proxy.unwrap();
+        assert_eq!((proxy.kind, proxy.ports, &*proxy.upstream), (ProxyKind::Nginx, [3001, 3002], "my_app"));
+        assert_eq!((proxy.shift, proxy.retire), (vec![100], Retire::Commit));
+        assert!(proxy.test.contains("nginx -T") && proxy.reload.contains("-s reload"));
+        assert_eq!(nginx.service.port(), Some(3001), "the health check has a port");
+        let caddy =
+            load(PM2, "[proxy.caddy]\nports = [1, 2]\nretire = \"next\"\nshift = [10, 100]\npause = \"1m\"").unwrap();
+        let proxy = caddy.proxy.unwrap();
+        assert_eq!((proxy.kind, proxy.retire, proxy.shift), (ProxyKind::Caddy, Retire::Next, vec![10, 100]));
+        assert!(proxy.reload.starts_with("caddy reload"));
+        assert_eq!(load(PM2, "").unwrap().proxy, None);
+        let staged = "[proxy.nginx]\nports = [1, 2]\n[stages.x.proxy.caddy]\nports = [3, 4]";
+        let proxy = load(PM2, staged).unwrap().proxy.unwrap();
+        assert_eq!((proxy.kind, proxy.ports), (ProxyKind::Caddy, [3, 4]), "a stage's kind replaces the other");
+    }
+
+    #[test]
+    fn what_blue_green_can_not_be_is_told_where_it_stands() {
+        let wrong = |service: &str, table: &str| load(service, table).unwrap_err();
+        let nginx = |more: &str| format!("[proxy.nginx]\nports = [3001, 3002]\n{more}");
+        assert!(wrong(PM2, "[proxy.nginx]\nupstream = \"a\"").contains("ports"));
+        assert!(wrong(PM2, "[proxy.nginx]\nports = [3001, 3001]").contains("two different ports"));
+        assert!(wrong(PM2, &nginx("upstream = \"a b\"")).contains("plain name"));
+        assert!(wrong(PM2, &nginx("shift = [50]")).contains("must end with 100"));
+        assert!(wrong(PM2, &nginx("shift = [50, 10, 100]")).contains("must rise"));
+        assert!(wrong(PM2, &nginx("pause = \"1s\"")).contains("there is none"));
+        assert!(wrong(PM2, &nginx("[proxy.caddy]\nports = [1, 2]")).contains("second proxy"));
+        assert!(wrong("[service.pm2]\nscript = \"a.js\"\nport = 3000", &nginx("")).contains("each colour has its own"));
+        assert!(wrong("[service.pm2]\necosystem = \"e.cjs\"", &nginx("")).contains("`ecosystem` is given"));
+        assert!(wrong("[service.command]\nstart = \"a\"\nrevert = \"b\"", &nginx("")).contains("run twice at once"));
+        assert!(wrong("", &nginx("")).contains("run twice at once"));
+        assert!(wrong(PM2, "[proxy.apache]\nports = [1, 2]").contains("is not a key"));
+    }
+}

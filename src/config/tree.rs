@@ -102,7 +102,7 @@ pub(super) fn merge(base: &Node, over: &Node) -> Node {
     let mut merged = below.clone();
     for (name, node) in above {
         let laid = match below.get(name) {
-            Some(lower) if name == "service" => merge(&same_kinds(lower, node), node),
+            Some(lower) if matches!(name.as_str(), "service" | "proxy") => merge(&same_kinds(lower, node), node),
             Some(lower) => merge(lower, node),
             None => node.clone(),
         };
@@ -111,7 +111,7 @@ pub(super) fn merge(base: &Node, over: &Node) -> Node {
     Node { value: Value::Table(merged), ..over.clone() }
 }
 
-/// `base` without the kinds that `over` does not name: another kind of service replaces the former.
+/// `base` without the kinds that `over` does not name: another kind of service or proxy replaces the former.
 fn same_kinds(base: &Node, over: &Node) -> Node {
     let mut kept = base.clone();
     if let Value::Table(entries) = &mut kept.value {
