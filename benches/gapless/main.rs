@@ -11,7 +11,6 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod fronts;
 mod kinds;
 mod load;
 mod play;

@@ -2,6 +2,7 @@
 
 use crate::kinds::Way;
 use crate::support::config::Config;
+use crate::support::front::Kind;
 
 /// A way to run the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,15 +79,15 @@ impl Row {
                 .set("service.pm2.kill_timeout", "1600ms")
                 .set("service.pm2.listen_timeout", "3s"),
             Row::Pm2Fork => config.set("service.pm2.mode", "fork"),
-            _ => config.unset("service.pm2.port"),
+            _ => config,
         };
     }
 
-    /// The proxy that switches: its table, and the name of its upstream file.
-    pub(crate) fn proxy(self) -> Option<(&'static str, &'static str)> {
+    /// The proxy that switches.
+    pub(crate) fn proxy(self) -> Option<Kind> {
         match self {
-            Row::Nginx => Some(("nginx", "upstream.conf")),
-            Row::Caddy => Some(("caddy", "upstream.caddy")),
+            Row::Nginx => Some(Kind::Nginx),
+            Row::Caddy => Some(Kind::Caddy),
             _ => None,
         }
     }
