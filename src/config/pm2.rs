@@ -6,6 +6,10 @@ use super::tree::Value;
 use super::values::{self, Wrong};
 use crate::text::list;
 
+/// What `templates/drain.cjs` needs at the least: an idle connection's time, then a new one's, and some to spare. The host
+/// raises what an ecosystem file says to as much.
+const DRAIN_MS: u64 = 3000;
+
 /// The table's settings for the app called `app`, which this preset makes.
 pub(super) fn read(section: &Section<'_>, app: &str, preset: Preset) -> Pm2 {
     let mode = section.choice("mode", &[("cluster", Mode::Cluster), ("fork", Mode::Fork)]).unwrap_or(Mode::Cluster);
@@ -34,6 +38,10 @@ pub(super) fn read(section: &Section<'_>, app: &str, preset: Preset) -> Pm2 {
         listen_timeout_ms: section.duration("listen_timeout", "8s", "1s"..="10m").as_millis() as u64,
         drain: drain(section, mode, preset),
     };
+    if pm2.drain && pm2.kill_timeout_ms < DRAIN_MS {
+        let what = "is less than the 3s that a worker takes to drain: PM2 would end it in the middle of that";
+        section.wrong("kill_timeout", what, "raise it, or write drain = false");
+    }
     check_script(section, &pm2);
     check_ecosystem(section);
     if pm2.mode == Mode::Fork && pm2.instances != Some(1) && pm2.port.is_some() {

@@ -226,6 +226,11 @@ fn combinations_that_can_not_work_are_refused() {
     assert_eq!(keys, ["service.pm2.script", "service.pm2.mode"]);
     let fork = with("service.pm2", "mode = 'fork'\ninstances = 2");
     assert!(problems(&fork)[0].what.contains("share the port"));
+    let drained_fork = with("service.pm2", "mode = 'fork'\ndrain = true");
+    assert!(problems(&drained_fork)[0].what.contains("with no other worker"));
+    assert!(problems(&with("service.pm2", "kill_timeout = '2s'"))[0].hint.contains("drain = false"));
+    good(&with("service.pm2", "kill_timeout = '2s'\ndrain = false"));
+    good(&with("service.pm2", "kill_timeout = '3s'"));
     good(&with("service.pm2", "mode = 'fork'\nscript = 'npm'\nargs = ['start']"));
     let files = GOOD.replace("'next'", "'files'").replace("\"next\"", "\"files\"\noutput = \"dist\"");
     assert_eq!(problems(&files)[0].key, "service.pm2.script");

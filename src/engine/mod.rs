@@ -18,6 +18,7 @@ mod scripts; // scripts and their variables
 mod sending; // how it travels
 mod session; // words and answers
 mod survey; // what `check` says of a host
+mod switch; // in place, or from colour to colour
 mod suits; // a release against a host's machine and node
 mod steps; // what each step does, one file a step
 mod takeback; // the way back

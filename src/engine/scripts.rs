@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::limits::Limits;
 use super::release::Release;
+use super::switch;
 use crate::artifact::{Codec, escape, place};
 use crate::config::{Access, Assets, Config, Reuse, Shared};
 use crate::error::Result;
 use crate::event::Transfer;
 use crate::release::{ReleaseId, State};
 use crate::remote::{self, Script};
-use crate::{proxy, service};
+use crate::service;
 
 /// What every script of one run on one host is told.
 #[derive(Clone, Debug)]
@@ -54,21 +55,21 @@ impl Home {
             .var("DRIVER", self.driver(config, opening.keep).render()?)
             .var("PROGRAM", service::program(&config.service))
             .var("SETTINGS", service::settings(&config.service, &config.health, "", opening.earlier))
-            .var(
-                "SHARED_FILES",
-                config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
-            )
+            .var("SHARED_FILES", shared_paths(&config.shared.files))
             .var("HISTORY", opening.history)
             .var("SERVICE", flag(service::runs(&config.service)))
-            .var("RECORD_S", ticks(record_limit(config)))
+            .var("RECORD_S", ticks(switch::record_limit(config)))
             .var("REUSE", flag(opening.receives && config.release.reuse != Reuse::Off)))
     }
 
     /// What the session's jobs run; it lies in the session's directory.
     fn driver(&self, config: &Config, keep: usize) -> Script {
-        let parts =
-            [&[remote::HELD, remote::PRUNE, service::words(&config.service)], &switch(config)[..], &[remote::JOB]];
-        led(self.joined("driver", &parts.concat()).var("KEEP", keep.to_string()), config)
+        let parts = [
+            &[remote::HELD, remote::PRUNE, service::words(&config.service)],
+            &switch::words(config)[..],
+            &[remote::JOB],
+        ];
+        switch::told(self.joined("driver", &parts.concat()).var("KEEP", keep.to_string()), config)
     }
 
     /// One of the driver's jobs, on a side channel.
@@ -156,65 +157,38 @@ impl Home {
 
     /// Looking without touching, and reading more than names.
     pub fn look(&self, config: &Config, keep: Option<usize>, reading: Reading) -> Script {
-        let words = service::words(&config.service);
-        let mut parts = vec![remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words];
-        parts.extend(switch(config));
-        if reading != Reading::Nothing {
-            parts.extend([remote::VERIFY, remote::HELD]);
-        }
-        parts.push(remote::LOOK);
-        led(self.script("look", &parts), config)
+        let more: &[&str] = if reading == Reading::Nothing { &[] } else { &[remote::VERIFY, remote::HELD] };
+        self.looking("look", config, more)
             .var("READ", reading.word())
-            .var(
-                "SHARED_FILES",
-                config.shared.files.iter().map(|file| shared_path(file)).collect::<Vec<_>>().join("\n"),
-            )
-            .var("PROGRAM", service::program(&config.service))
-            .var("NAMES", service::names(&config.service))
             .var("KEEP", keep.map(|keep| keep.to_string()).unwrap_or_default())
             .var("SURVEY", "")
     }
 
     /// Looking without touching, at all that a deploy would depend on.
     pub fn survey(&self, config: &Config) -> Script {
-        let lines = |paths: &[String]| paths.iter().map(|path| shared_path(path)).collect::<Vec<_>>().join("\n");
-        let words = service::words(&config.service);
-        let mut parts = vec![remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words];
-        parts.extend(switch(config));
-        parts.extend([remote::SURVEY, remote::LOOK]);
-        led(self.script("survey", &parts), config)
-            .var("SHARED_FILES", lines(&config.shared.files))
-            .var("SHARED_DIRS", lines(&config.shared.dirs))
-            .var("PROGRAM", service::program(&config.service))
+        self.looking("survey", config, &[remote::SURVEY])
+            .var("SHARED_DIRS", shared_paths(&config.shared.dirs))
             .var("SETTINGS", service::settings(&config.service, &config.health, "", false))
-            .var("NAMES", service::names(&config.service))
             // What a deploy that lacks space removes first: the new release counts as one of those that are kept.
             .var("KEEP", config.release.keep.saturating_sub(1).max(1).to_string())
             .var("READ", "")
             .var("SURVEY", "yes")
     }
 
+    fn looking(&self, name: &'static str, config: &Config, more: &[&'static str]) -> Script {
+        let words = service::words(&config.service);
+        let first = [remote::LOCK, remote::HOME, remote::FACTS, remote::PRUNE, words];
+        let parts = [&first[..], &switch::words(config), more, &[remote::LOOK]].concat();
+        switch::told(self.script(name, &parts), config)
+            .var("SHARED_FILES", shared_paths(&config.shared.files))
+            .var("PROGRAM", service::program(&config.service))
+            .var("NAMES", service::names(&config.service))
+    }
+
     /// Taking a lock away from `owner` (its token); empty: only tells who has it.
     pub fn unlock(&self, owner: &str) -> Script {
         self.script("unlock", &[remote::LOCK, remote::UNLOCK]).var("OWNER", owner)
     }
-}
-
-/// In which way a run switches.
-fn switch(config: &Config) -> Vec<&'static str> {
-    config.proxy.as_ref().map_or(vec![remote::SWITCH], |proxy| proxy::words(proxy).to_vec())
-}
-
-/// What that reads.
-fn led(script: Script, config: &Config) -> Script {
-    let vars = config.proxy.iter().flat_map(proxy::vars);
-    vars.fold(script, |script, (name, value)| script.var(name, value))
-}
-
-/// How long what follows a commit may take: the record, the service's own list, and the end of an old colour.
-pub(super) fn record_limit(config: &Config) -> Duration {
-    let end = config.proxy.as_ref().map(|proxy| proxy.drain + config.service.longest() * 2 + Duration::from_secs(60));
-    Duration::from_secs(120) + end.unwrap_or_default()
 }
 
 /// What the scripts of one session share.
@@ -342,6 +316,11 @@ fn shared_path(path: &str) -> String {
     path.trim_matches('/').to_owned()
 }
 
+/// One a line.
+fn shared_paths(paths: &[String]) -> String {
+    paths.iter().map(|path| shared_path(path)).collect::<Vec<_>>().join("\n")
+}
+
 /// One folder a line, as manifests write it; one that they have to escape holds nothing that a host's tools can take.
 fn folders(assets: &Assets) -> String {
     let plain = |path: &&String| escape(path.as_bytes()) == path.as_bytes();
@@ -463,8 +442,9 @@ b",
             ];
             for (name, script) in names.iter().zip(&scripts) {
                 let text = script.render().unwrap();
-                // Most are the same for every service.
-                if all.iter().all(|(_, other)| *other != text) {
+                // Most are the same for every service; the session's differs by what it carries, which is checked by itself.
+                let carried = *name == "session" && all.iter().any(|(known, _)| known.ends_with("-session"));
+                if !carried && all.iter().all(|(_, other)| *other != text) {
                     all.push((format!("{kind}-{name}"), text));
                 }
             }

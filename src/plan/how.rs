@@ -29,6 +29,10 @@ pub fn how(step: Step, facts: &Facts) -> Option<String> {
             (!parts.is_empty()).then(|| parts.join("; "))
         }
         Step::Receive => Some(if facts.has("zstd") { "zstd".into() } else { "gzip".into() }),
+        Step::Activate if let Some(colour) = facts.value("colour") => Some(match facts.current() {
+            None => format!("first release, comes as {colour}"),
+            Some(current) => format!("{current} is live; the release comes as {colour}"),
+        }),
         Step::Activate => Some(facts.workers.iter().find_map(Worker::tie).unwrap_or_else(|| {
             match (facts.current(), facts.workers.len()) {
                 (None, _) => "first release, first start".into(),

@@ -133,7 +133,10 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
                 Some(batch) => format!(", {} at a time", count(batch.size(config.hosts.len()), "host")),
             };
             match config.proxy {
-                None => format!("switch current{batches}, {}", service::describe(&config.service)),
+                None => {
+                    let gap = service::gap(&config.service).map(|gap| format!("; {}", gap.what)).unwrap_or_default();
+                    format!("switch current{batches}, {}{gap}", service::describe(&config.service))
+                }
                 Some(_) => {
                     format!("start the colour that is not live{batches}, {}", service::describe(&config.service))
                 }
@@ -175,4 +178,34 @@ fn hooks(hooks: &[Hook], skip: &mut Option<String>) -> String {
         format!("`{}` {place}{undo}{optional}", hook.run)
     };
     hooks.iter().map(one).collect::<Vec<_>>().join(&format!("\n{INDENT}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each step of a deploy, and whether it is skipped.
+    fn steps(more: &str) -> Vec<(Step, Option<String>)> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("deploy.toml");
+        let text = format!(
+            "app = \"it\"\n[build]\npreset = \"files\"\noutput = \"dist\"\n[service.pm2]\nscript = \"a.js\"\n{more}\n\
+             [stages.x]\nhosts = [\"local\"]\npath = \"/srv/x\"\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(&file, None, &|_| None).unwrap();
+        let plan = Plan::make(Verb::Deploy, &config, &Flags::default());
+        plan.steps.into_iter().map(|planned| (planned.step, planned.skip)).collect()
+    }
+
+    #[test]
+    fn only_a_proxy_has_requests_to_shift_and_it_does_so_before_the_last_look() {
+        let plain = steps("port = 3000");
+        assert!(plain.iter().all(|(step, _)| *step != Step::Shift));
+        assert!(plain.contains(&(Step::BootTest, None)));
+        let led = steps("[proxy.nginx]\nports = [1, 2]");
+        let at = |wanted| led.iter().position(|(step, _)| *step == wanted).unwrap();
+        assert!(at(Step::Activate) < at(Step::Shift) && at(Step::Shift) < at(Step::Verify));
+        assert!(led[at(Step::BootTest)].1.is_some(), "the new colour itself is the test");
+    }
 }

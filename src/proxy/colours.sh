@@ -194,6 +194,7 @@ switch_commit() {
 
 switch_look() {
   colours_find
+  printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
   for c in ${LIVE_COLOUR:-} "$NEXT_COLOUR"; do
     colour_choose "$c"
     IDLE=yes
@@ -204,6 +205,7 @@ switch_look() {
 
 switch_survey() {
   colours_find
+  printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
   proxy_well || return 1
   printf 'fact proxy %s\n' "$(plain "${UNLED:-leads}")" >&8
   colour_choose "${LIVE_COLOUR:--}"

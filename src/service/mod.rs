@@ -25,7 +25,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::config::{Command, Health, Pm2, Service};
+use crate::config::{Command, Health, Mode, Pm2, Service};
+use crate::error::Finding;
 use crate::remote::{assignments, pairs};
 
 const NONE: &str = include_str!("none.sh");
@@ -229,15 +230,36 @@ pub fn boots(service: &Service) -> bool {
 pub fn describe(service: &Service) -> String {
     match service {
         Service::None => "files only".into(),
-        Service::Pm2(pm2) => {
-            let mode = match pm2.mode {
-                crate::config::Mode::Cluster => "cluster",
-                crate::config::Mode::Fork => "fork",
-            };
-            let workers =
-                pm2.instances.map_or("one worker a core".into(), |n| crate::text::count(n as usize, "worker"));
-            format!("pm2 app {}: {workers}, {mode} mode", pm2.name)
-        }
+        Service::Pm2(pm2) => match &pm2.ecosystem {
+            Some(file) => format!("pm2 apps of {file}"),
+            None => {
+                let mode = match pm2.mode {
+                    Mode::Cluster => "cluster",
+                    Mode::Fork => "fork",
+                };
+                let workers =
+                    pm2.instances.map_or("one worker a core".into(), |n| crate::text::count(n as usize, "worker"));
+                format!("pm2 app {}: {workers}, {mode} mode", pm2.name)
+            }
+        },
         Service::Command(command) => format!("then `{}`", command.start),
     }
+}
+
+/// What those who ask notice of each deploy without a proxy, and the way out; none where they notice nothing, or only the
+/// host can tell.
+pub fn gap(service: &Service) -> Option<Finding> {
+    let Service::Pm2(pm2) = service else { return None };
+    if pm2.ecosystem.is_some() || pm2.port.is_none() {
+        return None;
+    }
+    let (what, cure) = match pm2.mode {
+        Mode::Fork => (
+            "nothing answers while it restarts",
+            "mode = \"cluster\" with drain, one worker is enough; or blue-green behind [proxy.nginx] or [proxy.caddy]",
+        ),
+        Mode::Cluster if pm2.drain => return None,
+        Mode::Cluster => ("without drain a reload cuts connections in use", "drain = true in [service.pm2]"),
+    };
+    Some(Finding { what: what.into(), cure: cure.into() })
 }

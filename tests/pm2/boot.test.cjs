@@ -162,6 +162,13 @@ describe('the boot test', () => {
     assert.strictEqual((await boot('stubborn')).code, 0);
   });
 
+  test('tells one that will be late for PM2', async () => {
+    const late = await boot('good', { listen_timeout_ms: 10, instances: 1 });
+    assert.match(late.note.join('\n'), /web takes longer to start than listen_timeout \(0\.01 s\), after which PM2 ends the old worker: nothing answers meanwhile; raise it/);
+    const early = await boot('good', { listen_timeout_ms: 60000 });
+    assert.doesNotMatch(early.note.join('\n'), /listen_timeout/);
+  });
+
   const bad = {
     exits: [/exit code 1/, /bye at once/], throws: [/exit code 1/, /thrown at load/], syntax: [/exit code 1/, /SyntaxError/], unreachable: [/exit code 1|nothing listens/, null],
     silent: [/not well within.*nothing listens on port/, null], rejects: [/exit code 1/, /rejected before listening/], sick: [/status 500 instead of 200/, null], unstyled: [/names \/app\.css, which answers 404/, null],

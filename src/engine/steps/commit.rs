@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 
 use crate::engine::host::{HostRun, Phase};
 use crate::engine::run::{Run, told};
-use crate::engine::scripts::record_limit;
 use crate::engine::steps::to_undo;
+use crate::engine::switch::record_limit;
 use crate::error::{Error, Result};
 use crate::event::EventKind;
 use crate::plan::Step;

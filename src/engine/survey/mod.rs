@@ -90,6 +90,8 @@ pub fn here(config: &Config, branch: Option<&str>) -> Vec<Row> {
         row(Status::Warning, "secrets", what, format!("add it at the top of deploy.toml: secrets = [\"{name}\"]"))
     }));
     rows.extend(findings::wrong_branch(config, branch).map(|found| refused("branch", found)));
+    let gap = crate::service::gap(&config.service).filter(|_| config.proxy.is_none());
+    rows.extend(gap.map(|gap| row(Status::Note, "activate", gap.what, gap.cure)));
     if config.ask {
         rows.push(row(Status::Note, "ask", "a deploy asks before it begins", "without a terminal, answer with -y"));
     }

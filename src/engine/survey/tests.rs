@@ -10,14 +10,18 @@ fn rows(service: &str, answers: &str) -> Vec<Row> {
     rows_with(service, answers, 0)
 }
 
-fn rows_with(service: &str, answers: &str, removable: usize) -> Vec<Row> {
+fn config(service: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("deploy.toml");
     let text = format!(
         "app = 'it'\n[build]\npreset = 'files'\noutput = 'dist'\n{service}[stages.x]\nhosts = ['a@web1']\npath = '/srv/it'\n"
     );
     std::fs::write(&file, text).unwrap();
-    let config = Config::load(&file, None, &|_| None).unwrap();
+    Config::load(&file, None, &|_| None).unwrap()
+}
+
+fn rows_with(service: &str, answers: &str, removable: usize) -> Vec<Row> {
+    let config = config(service);
     let plan = Plan::make(Verb::Deploy, &config, &Flags::default());
     let mut facts = Facts::default();
     let tools = ["tar", "gzip", "zstd", "base64", "sha256sum", "setsid", "find", "timeout"];
@@ -52,6 +56,32 @@ fn what_was_heard_is_said_with_its_cure() {
     has(&rows, Status::Note, "reboot", "lacks the app", "pm2 save");
     has(&rows, Status::Note, "path", "belongs to root", "chown");
     assert!(rows.iter().all(|row| row.status != Status::Refuses), "{rows:#?}");
+}
+
+#[test]
+fn a_gap_is_said_by_the_plan_and_by_check_where_nothing_bridges_it() {
+    let said = |service: &str| {
+        let config = config(service);
+        let plan = Plan::make(Verb::Deploy, &config, &Flags::default());
+        let planned = plan.steps.into_iter().find(|planned| planned.step == crate::plan::Step::Activate).unwrap();
+        (planned.how, here(&config, None))
+    };
+    let about = |rows: &[Row]| rows.iter().filter(|row| row.about == "activate").count();
+    let (fork, rows) = said(&format!("{PM2}mode = 'fork'\n"));
+    assert!(fork.ends_with("fork mode; nothing answers while it restarts"), "{fork}");
+    has(&rows, Status::Note, "activate", "nothing answers", "blue-green behind [proxy.nginx] or [proxy.caddy]");
+    let (stock, rows) = said(PM2);
+    assert!(stock.ends_with("cluster mode; without drain a reload cuts connections in use"), "{stock}");
+    has(&rows, Status::Note, "activate", "without drain", "drain = true");
+    let bridged = [
+        format!("{PM2}drain = true\n"),
+        format!("{}mode = 'fork'\n[proxy.caddy]\nports = [3001, 3002]\n", PM2.replace("port = 3000\n", "")),
+    ];
+    for service in bridged {
+        let (how, rows) = said(&service);
+        assert!(how.ends_with(" mode"), "{how}");
+        assert_eq!(about(&rows), 0, "{rows:#?}");
+    }
 }
 
 #[test]

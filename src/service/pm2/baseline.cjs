@@ -51,6 +51,7 @@ function snapshot(worker) {
 const ownName = file => (inside(file || '', REAL_BASE) ? path.join(BASE, file.slice(REAL_BASE.length)) : file || '');
 const isOurs = worker => inside(ownName(worker.raw.pm_cwd), BASE) || inside(ownName(worker.raw.pm_exec_path), BASE);
 const quoted = name => (/^[\w.@+-]+$/.test(name) ? name : `'${name.replace(/'/g, "'\\''")}'`);
+const few = names => names.slice(0, 8).join(', ') + (names.length > 8 ? ' ...' : '');
 const same = (a, b) => JSON.stringify(a || []) === JSON.stringify(b || []);
 
 // What keeps a deploy from making `workers` what `def` says: [{what, cure}].
@@ -75,6 +76,22 @@ function warnings(def, workers) {
   return [`PM2 runs ${count(workers.length, 'worker')} of ${quoted(def.name)}, the settings say ${wanted}: a reload does not change that; pm2 scale ${quoted(def.name)} ${wanted} && pm2 save does`];
 }
 
+// What of a definition does not come to be where no move is possible, and what goes with one or stays.
+function unreached(def, workers) {
+  const name = quoted(def.name);
+  const found = [];
+  if (!movable(def, workers)) {
+    const cure = `pm2 delete ${name} && pm2 save, then deploy again`;
+    const gone = kept(def, workers);
+    changed(def, workers[0]).forEach(what => found.push(`PM2's app ${name} is ${what}; no reload changes that: ${cure}`));
+    if (gone.length) found.push(`PM2 keeps of ${name} what the settings no longer have: ${few(gone)}; no reload changes that: ${cure}`);
+  }
+  const others = foreign(def, workers);
+  if (others.length && whyMove(def, workers)) found.push(`${name} is started anew without variables that the settings don't have: ${few(others)}; what it needs belongs in env_file or env`);
+  else if (others.length) found.push(`PM2 keeps variables of ${name} that the settings don't have: ${few(others)}`);
+  return found;
+}
+
 // What the settings ask for, as far as it can be known before the release is here.
 function expected({ service, appDir }) {
   if (service.ecosystem || !service.script) return null;
@@ -82,7 +99,8 @@ function expected({ service, appDir }) {
   const exec = service.script.startsWith('/') ? path.join(CURRENT, service.script) : path.resolve(cwd, service.script);
   const app = {
     name: service.name, cwd, exec, exec_mode: service.mode, instances: service.instances === null || service.instances === undefined ? 'max' : service.instances,
-    node_args: nodeArgs(drained(service, service.mode), path.join(RELEASE, appDir)), args: words(service.args),
+    node_args: nodeArgs(nodeOptions(service, { exec_mode: service.mode, node_args: service.node_args }), path.join(RELEASE, appDir)), args: words(service.args),
+    max_memory_restart: service.max_memory,
   };
   return { name: service.name, command: !service.script.includes('/') && !service.script.includes('.'), app };
 }
@@ -202,7 +220,7 @@ function findings(all, apps, list) {
   apps.filter(app => app.exists).forEach(app => {
     const workers = list.filter(worker => worker.name === app.name);
     // Before the release is here, of an ecosystem's apps only the folder they run from can be judged.
-    const like = def || { name: app.name, command: true, app: { cwd: ownName(app.app.cwd), exec_mode: String(app.app.exec_mode).replace('_mode', ''), node_args: app.app.node_args, args: app.app.args, instances: workers.length } };
+    const like = def || { name: app.name, command: true, app: { cwd: ownName(app.app.cwd), exec_mode: String(app.app.exec_mode).replace('_mode', ''), node_args: app.app.node_args, args: app.app.args, max_memory_restart: app.app.max_memory_restart, instances: workers.length } };
     const found = obstacles(like, workers).concat(leftOver(app.name, list));
     found.forEach(({ what, cure }) => refuse(what, cure));
     const why = found.length ? '' : whyMove(like, workers);

@@ -125,6 +125,13 @@ async function untilWell(candidate, def, port, health) {
   throw new Failure(`not well within ${health.within_ms / 1000} s: ${last}${strayPort(candidate, port)}`);
 }
 
+// PM2 ends the old worker then, whatever has become of the new one.
+function tellLate({ name, app }, took) {
+  if (app.exec_mode !== 'cluster' || !(took > app.listen_timeout)) return;
+  const rest = wantedInstances(app) > 1 ? 'one worker less answers meanwhile' : 'nothing answers meanwhile';
+  note(`${name} takes longer to start than listen_timeout (${app.listen_timeout / 1000} s), after which PM2 ends the old worker: ${rest}; raise it`);
+}
+
 async function bootOne(def, health) {
   const port = await sparePort();
   const begun = clock();
@@ -139,6 +146,7 @@ async function bootOne(def, health) {
     const { asset, doubt } = await untilWell(candidate, def, port, health);
     note(`boot test of ${def.name}: well after ${((clock() - begun) / 1000).toFixed(1)} s on port ${port}${asset ? `, ${asset} is there` : ''}`);
     if (doubt) note(`not provable here: ${doubt}`);
+    tellLate(def, clock() - begun);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     // What it printed last may still be on its way.

@@ -73,13 +73,18 @@ function nodeArgs(list, home) {
   });
 }
 
-// Where the preload lies that lets a worker end without losing a request.
+// Where the preload lies that lets a worker end without losing a request, and how long it needs at the least.
 const DRAIN = path.join(BASE, '.shipit', 'drain.cjs');
+const DRAIN_MS = 3000;
 
-// node's options for an app: where one worker replaces another, the old one drains.
-function drained(service, mode, list = service.node_args) {
-  return (service.drain && mode === 'cluster' ? ['--require', DRAIN] : []).concat(words(list));
-}
+// Where one worker replaces another, the old one drains; not one that is told to end by a message.
+const drains = (service, app) => service.drain && app.exec_mode === 'cluster' && !app.shutdown_with_message;
+
+// node's options for an app.
+const nodeOptions = (service, app) => (drains(service, app) ? ['--require', DRAIN] : []).concat(words(app.node_args));
+
+// How long PM2 lets a worker end: an ecosystem file that was written for plain reloads may leave it no time to drain.
+const killTimeout = (service, app) => (drains(service, app) && app.kill_timeout < DRAIN_MS ? DRAIN_MS : app.kill_timeout);
 
 function onPath(name) {
   return (CLEAN.PATH || '').split(':').filter(Boolean).map(folder => path.join(folder, name)).find(file => {
@@ -121,7 +126,7 @@ function complete(app, { service, home, env, port, health, top }) {
   }
   const merged = Object.assign({}, env, port && env.PORT === undefined ? { PORT: String(port) } : {});
   if (/--preserve-symlinks/.test(merged.NODE_OPTIONS || '')) nodeArgs(['--preserve-symlinks'], home);
-  const result = Object.assign({}, app, { name, cwd, args, node_args: nodeArgs(drained(service, app.exec_mode, app.node_args), home), env: merged });
+  const result = Object.assign({}, app, { name, cwd, args, node_args: nodeArgs(nodeOptions(service, app), home), kill_timeout: killTimeout(service, app), env: merged });
   delete result.script;
   // PM2 runs a `script` that has a blank in it by `bash -c`; under its other name, `exec`, it takes it as it is.
   result.exec = script;

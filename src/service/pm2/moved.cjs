@@ -33,6 +33,40 @@ function differences(def, workers) {
   return found.length ? [`one with another ${found.join('; ')}`] : [];
 }
 
+// Names of variables that the settings of this home have had. What else PM2 keeps with an app may be what it lives by:
+// somebody exported it and started the app by hand.
+const VARIABLES = path.join(BASE, '.shipit', 'variables');
+
+function variablesHad() {
+  try {
+    return fs.readFileSync(VARIABLES, 'utf8').split('\n').filter(Boolean);
+  } catch (error) {
+    return [];
+  }
+}
+
+// What comes with every login.
+const OF_A_LOGIN = /^(SHELL|PWD|OLDPWD|SHLVL|TERM|_|MAIL|LS_COLORS|SSH_.*|XDG_.*|NVM_.*|LC_.*|HOSTNAME|npm_.*)$/;
+
+// Variables that PM2 has of an app, and the settings have not and never had.
+function foreign({ app }, workers) {
+  const had = variablesHad();
+  return Object.keys(definitionOf(workers).env).filter(key => !(key in app.env) && !(key in CLEAN) && !had.includes(key) && !OF_A_LOGIN.test(key));
+}
+
+// What a reload leaves with an app though the settings no longer have it: it only adds and changes.
+function kept({ app }, workers) {
+  const found = workers[0].raw.max_memory_restart && !app.max_memory_restart ? ['max_memory'] : [];
+  if (!app.env) return found;
+  const { env } = definitionOf(workers);
+  return found.concat(variablesHad().filter(key => key in env && !(key in app.env) && !(key in CLEAN)).map(key => `variable ${key}`));
+}
+
+// Settings of an ecosystem file that only a start takes over, where PM2 keeps them as they are written.
+const FIXED = ['autorestart', 'max_restarts', 'restart_delay', 'exp_backoff_restart_delay', 'wait_ready', 'cron_restart', 'log_date_format', 'treekill', 'shutdown_with_message'];
+
+const changed = ({ app }, { raw }) => FIXED.filter(key => app[key] !== undefined && String(app[key] || '') !== String(raw[key] || '')).map(key => `one with another ${key} ${raw[key]}, now ${app[key]}`);
+
 // Only in cluster mode can another process take over a port without a gap.
 const movable = (def, workers) => workers.every(worker => !worker.fork) && def.app.exec_mode === 'cluster';
 
@@ -41,7 +75,8 @@ function whyMove(def, workers) {
   if (!workers.length || !movable(def, workers)) return '';
   const wanted = wantedInstances(def.app);
   const number = wanted === workers.length || pinnedTo(workers) ? [] : [`one of ${count(workers.length, 'worker')}, now ${wanted}`];
-  return differences(def, workers).concat(number).join('; ');
+  const over = kept(def, workers);
+  return differences(def, workers).concat(number, changed(def, workers[0]), over.length ? [`one with what the settings no longer have: ${few(over)}`] : []).join('; ');
 }
 
 // What a move leaves when even its recovery was cut off.

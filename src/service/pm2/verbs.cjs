@@ -16,14 +16,31 @@ function reckoned() {
   }
 }
 
-// Workers that run have read it; one that PM2 starts in this very moment finds the one or the other.
 function writeDrain() {
   try {
     if (fs.readFileSync(DRAIN, 'utf8') === DRAIN_TEXT) return;
   } catch (error) {}
-  const part = path.join(DIR, 'drain.part');
-  fs.writeFileSync(part, DRAIN_TEXT, { mode: 0o644 });
-  fs.renameSync(part, DRAIN);
+  writeHere(DRAIN, DRAIN_TEXT);
+}
+
+// For whoever reads it meanwhile: the one or the other.
+function writeHere(file, text) {
+  const part = path.join(DIR, 'part');
+  fs.writeFileSync(part, text, { mode: 0o644 });
+  fs.renameSync(part, file);
+}
+
+// Before PM2 gets to know them: what a deploy that is taken back brought is gone with the next one.
+function writeNames(defs) {
+  const had = variablesHad();
+  const names = new Set(had.concat(...defs.map(def => Object.keys(def.app.env))));
+  if (names.size > had.length) writeHere(VARIABLES, Array.from(names, name => `${name}\n`).join(''));
+}
+
+// What those who ask notice of each deploy.
+function gapOf({ name, app }) {
+  if (app.exec_mode !== 'cluster') return `${name}: nothing answers while it restarts, in fork mode; cluster mode with drain has no gap, with one worker as with many`;
+  return app.node_args.includes(DRAIN) ? '' : `${name}: without drain a reload cuts connections in use`;
 }
 
 // The release lies in its place: definitions for PM2, checked against the release and against what runs.
@@ -46,9 +63,11 @@ async function prepare() {
     const [first] = obstacles(def, workers);
     if (first) throw new Failure(`${first.what}: ${first.cure}`);
     if (all.service.ecosystem || all.earlier) warnings(def, workers).forEach(note);
-    const kept = Object.keys(definitionOf(workers).env).filter(key => !(key in def.app.env) && !(key in CLEAN) && !/^(SHELL|PWD|OLDPWD|SHLVL|TERM|_|MAIL|LS_COLORS|SSH_.*|XDG_.*|NVM_.*|LC_.*|HOSTNAME|npm_.*)$/.test(key));
-    if (kept.length && !whyMove(def, workers)) note(`PM2 keeps variables of ${def.name} that the settings no longer have, until it is deleted: ${kept.slice(0, 8).join(', ')}`);
+    unreached(def, workers).forEach(note);
   }
+  // The plan says it of what stands in deploy.toml.
+  if (all.service.ecosystem) defs.filter(def => def.port).map(gapOf).filter(Boolean).forEach(note);
+  writeNames(defs);
   if (defs.some(def => def.app.node_args.includes(DRAIN))) writeDrain();
   writeJson('apps.json', defs);
   note(defs.map(def => `${def.name}: ${def.app.exec_mode}, ${count(wantedInstances(def.app), 'worker')}${def.port ? `, port ${def.port}` : ''}`).join('; '));
