@@ -63,7 +63,7 @@ proxy_well() {
   shown=$(mktemp) || return 1
   proxy_line "$PROXY_TEST" "$shown"
   code=$?
-  UNLED=$(proxy_shows "$shown")
+  UNLED=$(proxy_shows "$shown") LEARNED=$(proxy_learn "$shown")
   rm -f "$shown"
   [ "$code" != 0 ] || return 0
   printf 'refuse the proxy would not take its config: %s\tcorrect it on the host; where the line needs rights that %s lacks, let sudo give them (visudo): %s ALL=(root) NOPASSWD: %s, %s; or name other lines: test and reload in [proxy]\n' \
@@ -85,6 +85,8 @@ proxy_lead() {
   # Known to the way back before anything is begun.
   true >"$T/led" || why "the shift can't be noted" || return 1
   mv -f "$T/upstream.new" "$(proxy_file)" || why "what the proxy reads can't be put in place" || return 1
+  # After a power cut the proxy reads what `current` says.
+  sync_one .shipit/proxy
   proxy_line "$PROXY_TEST" "$T/proxy.log" || why "the proxy would not take the new weights: $PROXY_WHY" || return 1
   unled=$(proxy_shows "$T/proxy.log")
   if [ -n "$unled" ]; then
@@ -116,7 +118,8 @@ colour_drain() {
 
 # What the jobs that follow are about, and what the way back puts in place: that needs no space then.
 colours_note() {
-  mkdir -p colours .shipit/proxy && printf '%s %s\n' "${LIVE_COLOUR:--}" "$NEXT_COLOUR" >"$T/colours" || return 1
+  mkdir -p colours .shipit/proxy && printf '%s %s\n' "${LIVE_COLOUR:--}" "$NEXT_COLOUR" >"$T/colours" &&
+    printf '%s\n' "$LEARNED" >"$T/proxy.at" && true >"$T/proxy.out" || return 1
   if [ -f "$(proxy_file)" ]; then cp "$(proxy_file)" "$T/back/upstream"; else proxy_render 0 0 >"$T/back/upstream"; fi
 }
 
