@@ -6,16 +6,22 @@
 # BASE T NEW OLD BLUE_PORT GREEN_PORT PROXY_TEST PROXY_RELOAD DRAIN_S RETIRE, fd 8 for answers.
 # shellcheck shell=sh disable=SC2034,SC2154
 
-COLOUR='' COLOUR_PORT=''
+COLOUR='' COLOUR_PORT='' IDLE=''
 
 # The service's words are about this colour from now on; - is none.
 colour_choose() {
-  COLOUR=${1#-}
+  COLOUR=${1#-} IDLE=''
   case $COLOUR in
     blue) COLOUR_PORT=$BLUE_PORT ;;
     green) COLOUR_PORT=$GREEN_PORT ;;
     *) COLOUR_PORT='' ;;
   esac
+}
+
+# The live one; where there is none, what runs without a colour, which is looked at and left alone.
+colour_choose_live() {
+  colour_choose "${LIVE_COLOUR:--}"
+  [ -n "$COLOUR" ] || IDLE=yes
 }
 
 # Which colour is live, into LIVE_COLOUR, and where a release would come, into NEXT_COLOUR. Where both are of the release
@@ -57,7 +63,7 @@ proxy_well() {
   shown=$(mktemp) || return 1
   proxy_line "$PROXY_TEST" "$shown"
   code=$?
-  UNLED=$(proxy_shows "$shown")
+  UNLED=$(proxy_shows "$shown") LEARNED=$(proxy_learn "$shown")
   rm -f "$shown"
   [ "$code" != 0 ] || return 0
   printf 'refuse the proxy would not take its config: %s\tcorrect it on the host; where the line needs rights that %s lacks, let sudo give them (visudo): %s ALL=(root) NOPASSWD: %s, %s; or name other lines: test and reload in [proxy]\n' \
@@ -79,6 +85,8 @@ proxy_lead() {
   # Known to the way back before anything is begun.
   true >"$T/led" || why "the shift can't be noted" || return 1
   mv -f "$T/upstream.new" "$(proxy_file)" || why "what the proxy reads can't be put in place" || return 1
+  # After a power cut the proxy reads what `current` says.
+  sync_one .shipit/proxy
   proxy_line "$PROXY_TEST" "$T/proxy.log" || why "the proxy would not take the new weights: $PROXY_WHY" || return 1
   unled=$(proxy_shows "$T/proxy.log")
   if [ -n "$unled" ]; then
@@ -110,7 +118,8 @@ colour_drain() {
 
 # What the jobs that follow are about, and what the way back puts in place: that needs no space then.
 colours_note() {
-  mkdir -p colours .shipit/proxy && printf '%s %s\n' "${LIVE_COLOUR:--}" "$NEXT_COLOUR" >"$T/colours" || return 1
+  mkdir -p colours .shipit/proxy && printf '%s %s\n' "${LIVE_COLOUR:--}" "$NEXT_COLOUR" >"$T/colours" &&
+    printf '%s\n' "$LEARNED" >"$T/proxy.at" && true >"$T/proxy.out" || return 1
   if [ -f "$(proxy_file)" ]; then cp "$(proxy_file)" "$T/back/upstream"; else proxy_render 0 0 >"$T/back/upstream"; fi
 }
 
@@ -122,7 +131,7 @@ switch_baseline() {
     return 1
   fi
   printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
-  colour_choose "${LIVE_COLOUR:--}"
+  colour_choose_live
   service_baseline || return 1
   colour_choose "$NEXT_COLOUR"
   service_free
@@ -197,8 +206,7 @@ switch_look() {
   printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
   for c in ${LIVE_COLOUR:-} "$NEXT_COLOUR"; do
     colour_choose "$c"
-    IDLE=yes
-    [ "$c" != "$LIVE_COLOUR" ] || IDLE=''
+    [ "$c" = "$LIVE_COLOUR" ] || IDLE=yes
     service_look
   done
 }
@@ -208,7 +216,7 @@ switch_survey() {
   printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
   proxy_well || return 1
   printf 'fact proxy %s\n' "$(plain "${UNLED:-leads}")" >&8
-  colour_choose "${LIVE_COLOUR:--}"
+  colour_choose_live
   service_survey || return 1
   colour_choose "$NEXT_COLOUR"
   service_free

@@ -32,28 +32,44 @@ proxy_shows() {
   fi
 }
 
-# Each worker process that takes requests: PID PARENT.
+# Where nginx notes its process: other ones may run beside it, which nobody reloads here.
+proxy_learn() {
+  file=$(sed -n 's/^[[:blank:]]*pid[[:blank:]]\{1,\}\([^;[:blank:]]*\).*;.*/\1/p' "$1" | tail -n 1)
+  printf '%s\n' "${file:-/run/nginx.pid}"
+}
+
+# Each worker process that takes requests, PID:PARENT, of the one that was learned; of all where its note can't be read.
 proxy_workers() {
+  master=''
+  { read -r noted <"$T/proxy.at" && read -r master <"$noted"; } 2>/dev/null
   for p in /proc/[0-9]*; do
     { IFS= read -r title <"$p/cmdline"; } 2>/dev/null
     case $title in "nginx: worker process") ;; *) continue ;; esac
     after=$(sed 's/.*) //' "$p/stat" 2>/dev/null) || continue
     # State, then the parent.
     after=${after#* }
-    printf '%s %s\n' "${p#/proc/}" "${after%% *}"
+    parent=${after%% *}
+    [ "${master:-$parent}" != "$parent" ] || printf '%s:%s ' "${p#/proc/}" "$parent"
   done
 }
 
-proxy_before() { proxy_workers >"$T/proxy.before"; }
+# Kept in memory: on the way back a full disk takes no note.
+proxy_before() { BEFORE=$(proxy_workers); }
 
 # The reload line only sends a signal: it is over once a new process works and none of its master's older ones does.
 proxy_taken() {
-  [ -s "$T/proxy.before" ] || { note "not provable here: nginx's processes are not seen"; sleep 2; return 0; }
+  [ -n "$BEFORE" ] || { note "not provable here: nginx's processes are not seen"; sleep 2; return 0; }
   left=100
   while [ "$left" -gt 0 ]; do
-    proxy_workers >"$T/proxy.now"
-    master=$(grep -vxFf "$T/proxy.before" "$T/proxy.now" | sed -n '1s/.* //p')
-    if [ -n "$master" ] && ! grep " $master$" "$T/proxy.before" | grep -qxFf - "$T/proxy.now"; then return 0; fi
+    new='' old=''
+    for worker in $(proxy_workers); do
+      case " $BEFORE" in *" $worker "*) old="$old$worker " ;; *) new=$worker ;; esac
+    done
+    case "${new:-none} $old" in
+      none*) ;;
+      *":${new##*:} "*":${new##*:} "*) ;;
+      *) return 0 ;;
+    esac
     left=$((left - 1))
     sleep 0.1 2>/dev/null || { sleep 1; left=$((left - 9)); }
   done

@@ -1,16 +1,19 @@
 //! One case's own project, home on the host, way to it, and place to stop at.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::colours;
 use crate::disk::Disk;
 use crate::ground::{Ground, Made, copy_home};
 use crate::matrix::{At, Case, Fault, Place, Service, Way};
 use crate::spot::Spot;
 use crate::support::account::Account;
 use crate::support::config::Config;
+use crate::support::front::{Front, Kind};
 use crate::support::pm2::Pm2;
 use crate::support::ports;
 use crate::support::process::{self, Signal, eventually};
@@ -28,6 +31,9 @@ pub(crate) struct Bench {
     pub(crate) proxy: Option<Proxy>,
     pub(crate) disk: Option<Disk>,
     pub(crate) pm2: Option<Pm2>,
+    /// What leads the requests to the colours, and whether it does so yet.
+    pub(crate) front: Option<Front>,
+    pub(crate) led: Cell<bool>,
     pub(crate) port: u16,
     pub(crate) service: Service,
     /// Whoever works on the host.
@@ -71,7 +77,8 @@ impl Bench {
             fs::create_dir(path).unwrap();
         }
         fs::set_permissions(&run, fs::Permissions::from_mode(0o700)).unwrap();
-        let pm2 = (service == Service::Pm2).then(|| Pm2::new(&dir.join("pm2"), &owner));
+        let pm2 = service.is_of_pm2().then(|| Pm2::new(&dir.join("pm2"), &owner));
+        let front = (service == Service::Colours).then(|| Front::start(Kind::Nginx, &dir.join("front"), &owner));
         let spot = Spot::new(&dir.join("spot"), &owner, case, pm2.as_ref(), &ground.looks);
         let proxied = way == Way::Ssh && matches!(fault, Fault::Cut | Fault::Silent);
         let proxy = proxied.then(|| Proxy::start(ground.sshd.port));
@@ -102,6 +109,9 @@ impl Bench {
             .set("stages.production.path", home.display().to_string());
         let port = ports::free();
         service.configure(&mut config, port);
+        if let Some(front) = &front {
+            colours::configure(&mut config, front, &spot);
+        }
         if let At::Line(line) = place.at {
             // Only a line that hangs is to meet its limit.
             let limit = if fault == Fault::Hangs { "2s" } else { "2m" };
@@ -111,7 +121,25 @@ impl Bench {
         let project = dir.join("project");
         let shipit = Shipit::new(&project, &dir.join("home")).env("XDG_RUNTIME_DIR", &run.display().to_string());
         let site = Site::new(&home, &home);
-        Bench { dir, site, shipit, config, spot, proxy, disk, pm2, port, service, owner, project, limits, place }
+        let led = Cell::new(false);
+        Bench {
+            dir,
+            site,
+            shipit,
+            config,
+            spot,
+            proxy,
+            disk,
+            pm2,
+            front,
+            led,
+            port,
+            service,
+            owner,
+            project,
+            limits,
+            place,
+        }
     }
 
     /// Puts a copy of what was made into the home.
@@ -133,6 +161,9 @@ impl Bench {
             (format!("\"port\":{}", made.port), format!("\"port\":{}", self.port)),
             ("/always\"".to_owned(), format!("/{key}\"")),
         ];
+        for (from, to) in made.colours.iter().zip(self.front.iter().flat_map(|front| front.colours)) {
+            names.extend(colours::port_names(*from, to));
+        }
         // A release is run again as its own record says.
         if let At::Line(line) = self.place.at {
             let own = format!("sh service.sh {line}");
@@ -143,11 +174,12 @@ impl Bench {
         names.push((secs("within", 60), secs("within", limits.within)));
         names.push((secs("soak", 0), secs("soak", limits.soak)));
         let state = fs::read_dir(self.site.dir.join(".shipit")).unwrap().map(|entry| entry.unwrap().path());
-        let notes = |path: &PathBuf| {
-            let name = path.file_name().unwrap().to_string_lossy();
-            name.starts_with("t.") || name == "records"
-        };
-        for notes in state.filter(notes) {
+        let notes = state.flat_map(|path| match path.file_name().unwrap().to_string_lossy() {
+            name if name.starts_with("t.") => vec![path.join("back"), path.clone()],
+            name if name == "records" || name == "proxy" => vec![path.clone()],
+            _ => vec![],
+        });
+        for notes in notes {
             for entry in fs::read_dir(notes).unwrap().map(|entry| entry.unwrap()) {
                 if entry.file_type().unwrap().is_file() {
                     let text = fs::read_to_string(entry.path()).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bench::Bench;
 use crate::ground::Ground;
-use crate::judge::{Before, judge, serves};
+use crate::judge::{Before, judge, lossless, serves};
 use crate::made::make;
 use crate::matrix::{At, Case, Fault, Owner, Phase, Verb};
 use crate::spot::Reached;
@@ -22,6 +22,7 @@ pub(crate) fn play(ground: &Ground, number: usize, case: &Case) -> Result<(), St
     bench.begin_with(&made);
     let mut before =
         Before { live: made.live.clone(), left: made.left.clone(), link: bench.link(), servers: bench.servers() };
+    let load = bench.load();
     bench.write("new");
     let verb = match case.verb {
         Verb::First | Verb::Deploy | Verb::Undone => "deploy",
@@ -46,7 +47,8 @@ pub(crate) fn play(ground: &Ground, number: usize, case: &Case) -> Result<(), St
     if let Some(disk) = &bench.disk {
         disk.empty();
     }
-    follow(&bench, case, live).map_err(|why| format!("then a plain deploy: {why}\n--- after\n{output}"))
+    follow(&bench, case, live).map_err(|why| format!("then a plain deploy: {why}\n--- after\n{output}"))?;
+    lossless(load).map_err(|why| format!("{why}\n{output}"))
 }
 
 fn start_number(case: &Case) -> usize {
@@ -165,6 +167,7 @@ fn alone(bench: &Bench) {
 
 /// The next deploy needs no manual work.
 fn follow(bench: &Bench, _case: &Case, _live: Live) -> Result<(), String> {
+    bench.lead();
     bench.write("after");
     let output = bench.start("deploy").finish();
     if output.code != Some(0) {
@@ -172,7 +175,9 @@ fn follow(bench: &Bench, _case: &Case, _live: Live) -> Result<(), String> {
     }
     let live = Live::New(output.release());
     bench.site.settles_to(&live, Duration::from_secs(5));
+    bench.lead();
     serves(bench, &live)?;
     bench.quiet();
-    bench.listed(live.id())
+    bench.listed(live.id())?;
+    bench.saved()
 }

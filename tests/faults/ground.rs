@@ -35,6 +35,8 @@ pub(crate) struct Made {
     pub(crate) left: Option<String>,
     /// The service's port there.
     pub(crate) port: u16,
+    /// The two colours' ports, where there are any.
+    pub(crate) colours: Vec<u16>,
 }
 
 impl Ground {

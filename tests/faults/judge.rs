@@ -6,9 +6,21 @@ use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
 use crate::matrix::{At, Case, Fault, Owner, Phase, Service, Verb, Way};
+use crate::support::asks::Load;
 use crate::support::process;
 use crate::support::shipit::Output;
 use crate::support::site::Live;
+
+/// Nobody may have lost an answer.
+pub(crate) fn lossless(load: Option<Load>) -> Result<(), String> {
+    let Some((good, lost)) = load.map(Load::end) else { return Ok(()) };
+    match &lost[..] {
+        [] if good > 0 => Ok(()),
+        _ => {
+            Err(format!("{} of {} requests were lost: {:?}", lost.len(), good + lost.len(), &lost[..lost.len().min(3)]))
+        }
+    }
+}
 
 /// What was so before the fault.
 #[derive(Clone, Debug)]
@@ -199,7 +211,9 @@ fn settles(bench: &Bench, case: &Case, right: &[Live], code: Option<i32>) -> Res
             Ok(live) => return Ok(live),
             Err(_)
                 if next_contact(case, code)
-                    && found.is_some_and(|live| recovering(case) || back || serves(bench, live).is_ok())
+                    && found.is_some_and(|live| {
+                        recovering(case) || back || serves(bench, live).is_ok() || bench.leads_to(live.id())
+                    })
                     && idle(bench) =>
             {
                 return Ok(found.expect("just seen").clone());
@@ -218,7 +232,7 @@ fn recovering(case: &Case) -> bool {
 pub(crate) fn serves(bench: &Bench, live: &Live) -> Result<(), String> {
     match (bench.service, live.id()) {
         (Service::None, _) => Ok(()),
-        (_, None) if bench.servers().is_empty() => Ok(()),
+        (_, None) if bench.servers().is_empty() => bench.colourless(),
         (_, None) => Err(format!("it runs: {:?}", bench.servers())),
         (_, Some(id)) => match bench.serves()? {
             (release, _) if release == id => Ok(()),

@@ -17,7 +17,8 @@ pub(crate) fn make(ground: &Ground, number: usize, service: Service, way: Way, v
     };
     let case = Case { service, way, verb: Verb::Deploy, place, fault: Fault::Killed };
     let mut bench = Bench::new(ground, number, &case);
-    let mut made = Made { dir: bench.dir.clone(), live: None, left: None, port: bench.port };
+    let mut made = Made { dir: bench.dir.clone(), live: None, left: None, port: bench.port, colours: Vec::new() };
+    made.colours.extend(bench.front.iter().flat_map(|front| front.colours));
     if verb == Verb::First {
         return made;
     }
@@ -32,6 +33,7 @@ pub(crate) fn make(ground: &Ground, number: usize, service: Service, way: Way, v
         fs::create_dir_all(&once).unwrap();
         made.live = Some(bench.deploy(&format!("v{n}")));
         fs::remove_dir(&once).unwrap();
+        bench.lead();
     }
     if unfinished {
         bench.config.set("health.url", ground.looks.url(bench.dir.file_name().unwrap().to_str().unwrap()));
@@ -49,6 +51,10 @@ pub(crate) fn make(ground: &Ground, number: usize, service: Service, way: Way, v
     }
     bench.spot.release();
     bench.quiet();
+    if let (Service::Colours, Some(pm2)) = (service, &bench.pm2) {
+        // What a case begins with is all that runs here.
+        assert!(pm2.run(&["save"]).status.success());
+    }
     made
 }
 

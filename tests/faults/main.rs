@@ -12,6 +12,7 @@
 
 mod bench;
 mod case;
+mod colours;
 mod disk;
 mod ground;
 mod judge;
@@ -27,7 +28,9 @@ mod support {
     pub(crate) mod account;
     pub(crate) mod apps;
     pub(crate) mod area;
+    pub(crate) mod asks;
     pub(crate) mod config;
+    pub(crate) mod front;
     pub(crate) mod pm2;
     pub(crate) mod ports;
     pub(crate) mod process;

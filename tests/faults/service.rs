@@ -12,18 +12,24 @@ use crate::bench::Bench;
 use crate::matrix::Service;
 use crate::support::apps::App;
 use crate::support::config::Config;
+use crate::support::pm2::Worker;
 use crate::support::process::{self, eventually};
 
 /// The app's name in every config.
 const APP: &str = "tiny";
 
 impl Service {
+    /// Whether a PM2 daemon runs it.
+    pub(crate) fn is_of_pm2(self) -> bool {
+        matches!(self, Service::Pm2 | Service::Colours)
+    }
+
     /// Sets what the config says of it.
     pub(crate) fn configure(self, config: &mut Config, port: u16) {
         let table = match self {
             Service::None => return,
             Service::Command => "service.command",
-            Service::Pm2 => "service.pm2",
+            Service::Pm2 | Service::Colours => "service.pm2",
         };
         config.set(&format!("{table}.port"), i64::from(port)).set("health.path", "/health");
         match self {
@@ -33,7 +39,7 @@ impl Service {
                     config.set(&format!("service.command.{line}"), format!("sh service.sh {line}"));
                 }
             }
-            Service::Pm2 => {
+            Service::Pm2 | Service::Colours => {
                 config.set("service.pm2.script", "server.js").set("service.pm2.instances", 1);
                 config.set("service.pm2.kill_timeout", "2s").set("service.pm2.listen_timeout", "4s");
             }
@@ -45,7 +51,7 @@ impl Service {
         let app = match self {
             Service::None => App::site(version),
             Service::Command => App::server(version).file("service.sh", SERVICE),
-            Service::Pm2 => {
+            Service::Pm2 | Service::Colours => {
                 let app = App::server(version);
                 let server = String::from_utf8_lossy(&app.files()[Path::new("server.js")]).into_owned();
                 app.file("server.js", format!("{PREFACE}{server}"))
@@ -66,7 +72,7 @@ impl Bench {
                 start.args(["-c", "cd \"$1\" && exec sh service.sh start", "start"]).arg(live);
                 assert!(start.env("PORT", self.port.to_string()).stdin(Stdio::null()).status().unwrap().success());
             }
-            Service::Pm2 => {
+            Service::Pm2 | Service::Colours => {
                 let pm2 = self.pm2.as_ref().expect("made with one");
                 let saved = fs::read_to_string(made.join("pm2/dump.pm2")).expect("a deploy saves it");
                 let saved = names.iter().fold(saved, |text, (from, to)| text.replace(from, to));
@@ -76,11 +82,17 @@ impl Bench {
                 assert!(begun.status.success(), "{}", String::from_utf8_lossy(&begun.stderr));
             }
         }
+        if self.service == Service::Colours {
+            return self.begin_colours();
+        }
         eventually("the service runs", Duration::from_secs(60), || self.serves().map(|_| ()));
     }
 
     /// The release that the service is, by its own word and by the kernel's; and its process.
     pub(crate) fn serves(&self) -> Result<(String, u32), String> {
+        if let Some(front) = &self.front {
+            return self.colour_serves(front);
+        }
         let [pid] = self.servers()[..] else { return Err(format!("servers: {:?}", self.servers())) };
         let cwd = process::cwd(pid).ok_or("the server is gone")?;
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).map_err(|error| error.to_string())?;
@@ -97,7 +109,8 @@ impl Bench {
     /// Whether PM2 has what is live and nothing else.
     pub(crate) fn listed(&self, live: Option<&str>) -> Result<(), String> {
         let Some(pm2) = &self.pm2 else { return Ok(()) };
-        let workers = pm2.workers(APP);
+        let all = pm2.all().into_iter();
+        let workers: Vec<Worker> = all.filter(|(name, _)| name.starts_with(APP)).map(|(_, worker)| worker).collect();
         let right = match live {
             None => workers.is_empty(),
             Some(id) => {

@@ -100,7 +100,8 @@ async function activate() {
     const app = known.apps.find(one => one.name === def.name);
     await activateOne(def, health, (app && app.workers) || [], live);
   }
-  const left = known.apps.filter(app => app.exists && !defs.some(def => def.name === app.name));
+  // The other colour is live until the requests are led over.
+  const left = COLOUR ? [] : known.apps.filter(app => app.exists && !defs.some(def => def.name === app.name));
   left.forEach(app => note(`PM2's app ${quoted(app.name)} is not among the release's apps and was left as it is: pm2 delete ${quoted(app.name)} && pm2 save removes it`));
 }
 

@@ -16,6 +16,11 @@ pub(crate) struct Load {
 impl Load {
     /// Begins.
     pub(crate) fn start(port: u16) -> Load {
+        Load::with_pauses(port, Duration::ZERO)
+    }
+
+    /// The same with a pause after each, where others need the machine, too.
+    pub(crate) fn with_pauses(port: u16, pause: Duration) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = stop.clone();
         let asks = std::thread::spawn(move || {
@@ -25,6 +30,7 @@ impl Load {
                     Ok(_) => good += 1,
                     Err(why) => lost.push(why),
                 }
+                std::thread::sleep(pause);
             }
             (good, lost)
         });

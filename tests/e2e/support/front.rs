@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::account::Account;
 use super::config::Config;
 use super::ports;
-use super::process::{Signal, alive, descendants, eventually, signal};
+use super::process::{Signal, alive, command_line, descendants, eventually, signal};
 
 /// An account's own PATH lacks it.
 const NGINX: &str = "/usr/sbin/nginx";
@@ -86,19 +86,25 @@ impl Front {
         command.status().expect("tests/run installs nginx and caddy")
     }
 
-    /// What a config with this front says of it, in its own table.
-    pub(crate) fn table(&self, config: &mut Config) {
+    /// The lines that test its config and make it take it.
+    pub(crate) fn lines(&self) -> (String, String) {
         let path = self.config();
-        let (name, test, reload) = match self.kind {
-            Kind::Nginx => {
-                ("nginx", format!("/usr/sbin/nginx -c {path} -T"), format!("/usr/sbin/nginx -c {path} -s reload"))
-            }
+        match self.kind {
+            Kind::Nginx => (format!("{NGINX} -c {path} -T"), format!("{NGINX} -c {path} -s reload")),
             Kind::Caddy => (
-                "caddy",
                 format!("caddy adapt --validate --adapter caddyfile --config {path}"),
                 format!("caddy reload --force --adapter caddyfile --address 127.0.0.1:{} --config {path}", self.admin),
             ),
+        }
+    }
+
+    /// What a config with this front says of it, in its own table.
+    pub(crate) fn table(&self, config: &mut Config) {
+        let name = match self.kind {
+            Kind::Nginx => "nginx",
+            Kind::Caddy => "caddy",
         };
+        let (test, reload) = self.lines();
         config.unset("service.pm2.port");
         let ports: Vec<toml::Value> = self.colours.iter().map(|port| i64::from(*port).into()).collect();
         config.set(&format!("proxy.{name}.ports"), ports);
@@ -126,6 +132,7 @@ impl Front {
     fn take(&self, led: Led<'_>) {
         self.write(led);
         let path = self.config();
+        let before = self.pid.map(descendants).unwrap_or_default();
         let done = match self.kind {
             Kind::Nginx => self.run(NGINX, &["-c", &path, "-s", "reload"]),
             Kind::Caddy => {
@@ -134,6 +141,14 @@ impl Front {
             }
         };
         assert!(done.success());
+        // Only told to: whoever asks before they are gone may be answered by the old config.
+        let works = |pid: &u32| {
+            command_line(*pid).starts_with("nginx: worker process ") && !command_line(*pid).contains("shutting")
+        };
+        eventually("it leads there", Duration::from_secs(60), || match before.iter().find(|pid| works(pid)) {
+            None => Ok(()),
+            Some(pid) => Err(format!("{pid} works on")),
+        });
     }
 
     fn write(&self, led: Led<'_>) {

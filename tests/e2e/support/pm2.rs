@@ -55,6 +55,11 @@ impl Pm2 {
 
     /// The processes of the app `name`, by their number in PM2.
     pub(crate) fn workers(&self, name: &str) -> Vec<Worker> {
+        self.all().into_iter().filter(|(of, _)| of == name).map(|(_, worker)| worker).collect()
+    }
+
+    /// The processes of all apps with the app's name, by their number in PM2.
+    pub(crate) fn all(&self) -> Vec<(String, Worker)> {
         if self.daemon().is_none() {
             return Vec::new();
         }
@@ -62,8 +67,9 @@ impl Pm2 {
         let text = String::from_utf8_lossy(&output.stdout);
         let last = text.lines().rfind(|line| line.starts_with('[')).unwrap_or("[]");
         let list: Vec<Value> = serde_json::from_str(last).expect("jlist is JSON");
-        let mut workers: Vec<Worker> = list.iter().filter(|app| app["name"] == name).map(Worker::read).collect();
-        workers.sort_by_key(|worker| worker.id);
+        let name = |app: &Value| app["name"].as_str().unwrap_or("").to_owned();
+        let mut workers: Vec<(String, Worker)> = list.iter().map(|app| (name(app), Worker::read(app))).collect();
+        workers.sort_by_key(|(_, worker)| worker.id);
         workers
     }
 }

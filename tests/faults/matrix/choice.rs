@@ -3,21 +3,24 @@
 
 use std::collections::HashSet;
 
-use super::{At, Case, Place, Service, cases, places};
+use super::{At, Case, Phase, Place, Service, cases, places};
 
 /// Two parts of the matrix that meet in a case.
 type Pair = (String, String);
 
 /// The daily set: each kind of place of each step meets each fault; each verb, service and way meets each fault and each
-/// step; each place is there. PM2's tools take seconds, so of its cases only those where PM2 takes part, each step with
-/// each fault: where it does not, a service of one's own lines runs the very same scripts.
+/// step; each place is there. PM2's tools take seconds, so of its cases only those where PM2 takes part: each phase of a run
+/// with each fault, for where PM2 does not, a service of one's own lines runs the very same scripts. Blue-green starts and
+/// ends two apps in each of its cases: each fault while the requests are led over, and once elsewhere.
 pub(crate) fn daily() -> Vec<Case> {
     let all = cases();
-    let (pm2, rest): (Vec<Case>, Vec<Case>) = all.into_iter().partition(|case| case.service == Service::Pm2);
+    let (colours, rest): (Vec<Case>, Vec<Case>) = all.into_iter().partition(|case| case.service == Service::Colours);
+    let (pm2, rest): (Vec<Case>, Vec<Case>) = rest.into_iter().partition(|case| case.service == Service::Pm2);
     let takes_part = |case: &Case| !places(Service::None, case.verb).contains(&case.place) || case.place.at == At::Look;
     let pm2: Vec<Case> = pm2.into_iter().filter(takes_part).collect();
     let mut chosen = cover(&rest);
     chosen.extend(cover(&pm2));
+    chosen.extend(cover(&colours));
     chosen
 }
 
@@ -57,9 +60,17 @@ fn pairs(case: &Case) -> Vec<Pair> {
     let (service, way, verb) = (format!("{:?}", case.service), format!("{:?}", case.way), format!("{:?}", case.verb));
     let (fault, step) = (case.fault.word(), case.place.step);
     let Place { owner, phase, vital, .. } = case.place;
-    // Places of a step that are alike stand for each other, and of PM2's all of a step.
+    if case.service == Service::Colours {
+        let forward = phase == Phase::Switched;
+        return vec![
+            pair(format!("{forward}"), fault),
+            pair(format!("{step}/{}", case.place.name), ""),
+            pair(verb, step),
+        ];
+    }
+    // Places of a step that are alike stand for each other, and of PM2's all of a phase.
     let alike =
-        if case.service == Service::Pm2 { step.to_owned() } else { format!("{step} {owner:?} {phase:?} {vital}") };
+        if case.service == Service::Pm2 { format!("{phase:?}") } else { format!("{step} {owner:?} {phase:?} {vital}") };
     vec![
         pair(alike, fault),
         pair(format!("{step}/{}", case.place.name), &way),

@@ -15,6 +15,8 @@ pub(crate) enum Service {
     None,
     Command,
     Pm2,
+    /// Two of PM2's apps behind a proxy, of which one is live: blue-green.
+    Colours,
 }
 
 /// How the host is reached.
@@ -144,7 +146,7 @@ pub(crate) struct Case {
     pub(crate) fault: Fault,
 }
 
-const SERVICES: [Service; 3] = [Service::None, Service::Command, Service::Pm2];
+const SERVICES: [Service; 4] = [Service::None, Service::Command, Service::Pm2, Service::Colours];
 const WAYS: [Way; 2] = [Way::Ssh, Way::Local];
 const VERBS: [Verb; 6] = [Verb::First, Verb::Deploy, Verb::Undone, Verb::Rollback, Verb::TakeBack, Verb::Finish];
 
@@ -206,6 +208,7 @@ impl Case {
         let name = self.place.name;
         let minutes =
             matches!(name, "record" | "trash" | "journal" | "switch" | "switch back" | "journal's end" | "rename");
-        self.fault == Fault::Hangs && (minutes || name.starts_with("pm2 "))
+        let long = minutes || ["pm2 ", "proxy ", "colour "].iter().any(|kind| name.starts_with(kind));
+        self.fault == Fault::Hangs && long
     }
 }

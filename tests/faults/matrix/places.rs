@@ -52,6 +52,11 @@ impl Place {
     }
 }
 
+/// The same, as it is told of the colours.
+const fn colours(step: &'static str, name: &'static str, tool_: &'static str, words: &'static str) -> Place {
+    tool(step, name, tool_, words).phase(Phase::Switched)
+}
+
 /// Files are given to it; without any it is only asked whether it can be used.
 const HASH: &str = "dgst -sha256 -r ?*";
 const UNTAR: &str = "*-xof*";
@@ -106,14 +111,52 @@ const PM2_REVERT: Place = tool("connect", "driver", "node", "*service.cjs revert
 /// Where it can't be reloaded without a gap it is stopped and started.
 const PM2_BACK: Place = pm2("connect", "pm2 reload", "re[ls]*").phase(Phase::Recovering);
 const PM2_SAVE_LATE: Place = pm2("connect", "pm2 save", "save *").phase(Phase::Recovering);
+/// The proxy's own lines; in `connect` nothing is begun.
+const PROXY_KNOWN: Place = tool("connect", "proxy test", "line-test", "*");
+const COLOUR_STOP: Place = colours("activate", "colour stop", "node", "*service.cjs stop");
+const COLOUR_LINK: Place = colours("activate", "colour link", "mv", "*.shipit/t.*/next/* colours/");
+const PROXY_FILE: Place = colours("shift", "proxy file", "mv", "*/upstream.new *");
+const PROXY_TEST: Place =
+    tool("shift", "proxy test", "", "").at(At::Tool("line-test", "*", "[ -L .shipit/pending ]")).phase(Phase::Switched);
+const PROXY_RELOAD: Place = colours("shift", "proxy reload", "line-reload", "*");
+/// While half of the requests go to the new colour.
+const SHARE: Place = colours("shift", "share", "node", "*service.cjs watch*");
+const COLOUR_SWITCH: Place = colours("shift", "colour switch", "mv", "*next/current .");
+const COLOUR_SOAK: Place = tool("verify", "soak", "", "")
+    .at(At::Tool("node", "*service.cjs watch*", "[ -e .shipit/t.*/whole ]"))
+    .phase(Phase::Switched);
+const COLOUR_DRAIN: Place = tool("commit", "drain", "grep", "*/proc/net/tcp*").phase(Phase::After).optional();
+const COLOUR_END: Place = tool("commit", "colour end", "", "")
+    .at(At::Tool("node", "*service.cjs stop", "[ -L .shipit/committed ]"))
+    .phase(Phase::After)
+    .optional();
+const PM2_DELETE: Place = pm2("commit", "pm2 delete", "delete *").phase(Phase::After).optional();
+const PROXY_FILE_BACK: Place = tool("connect", "proxy file", "mv", "*back/upstream *").phase(Phase::Recovering);
+const PROXY_RELOAD_BACK: Place = tool("connect", "proxy reload", "line-reload", "*").phase(Phase::Recovering);
+const COLOUR_STOP_BACK: Place = tool("connect", "colour stop", "node", "*service.cjs stop").phase(Phase::Recovering);
+const PM2_DELETE_BACK: Place = pm2("connect", "pm2 delete", "delete *").phase(Phase::Recovering);
+const COLOUR_END_LATE: Place = tool("connect", "colour end", "node", "*service.cjs stop").phase(Phase::Recovering);
 const UNDO: Place = line("revert", "undo").named("undo").phase(Phase::Back).optional();
 
-/// The places of a verb, in the order of its steps.
+/// The places of a verb, in the order of its steps. Where blue-green does nothing else than PM2 in one place, that stands
+/// for it.
 pub(crate) fn places(service: Service, verb: Verb) -> Vec<Place> {
+    let mut all = all_places(service, verb);
+    if service == Service::Colours {
+        let one_place = all_places(Service::Pm2, verb);
+        let kept = ["look", "rename", "switch back", "driver", "pm2 save"];
+        all.retain(|place| kept.contains(&place.name) || !one_place.contains(place));
+    }
+    all
+}
+
+fn all_places(service: Service, verb: Verb) -> Vec<Place> {
     let of = |which: Service, places: &[Place]| if service == which { places.to_vec() } else { Vec::new() };
     let files = |places: &[Place]| of(Service::None, places);
     let command = |places: &[Place]| of(Service::Command, places);
-    let pm2 = |places: &[Place]| of(Service::Pm2, places);
+    let one_place = |places: &[Place]| of(Service::Pm2, places);
+    let colours = |places: &[Place]| of(Service::Colours, places);
+    let pm2 = |places: &[Place]| [one_place(places), colours(places)].concat();
     let deploys = matches!(verb, Verb::First | Verb::Deploy);
     let switches = deploys || verb == Verb::Rollback;
     let mut all = Vec::new();
@@ -121,13 +164,16 @@ pub(crate) fn places(service: Service, verb: Verb) -> Vec<Place> {
         // The session itself puts the link back, before its job does the rest.
         all.push(BACK.back().session());
         all.extend(command(&[REVERT.back()]));
-        all.extend(pm2(&[PM2_REVERT.back(), PM2_BACK.back()]));
+        all.extend(colours(&[PROXY_FILE_BACK, PROXY_RELOAD_BACK, COLOUR_STOP_BACK, PM2_DELETE_BACK].map(Place::back)));
+        all.extend(pm2(&[PM2_REVERT.back()]));
+        all.extend(one_place(&[PM2_BACK.back()]));
         all.extend([JOURNAL_GONE.back(), UNDO]);
         return all;
     }
     all.extend([LOCK, NOTES]);
     all.extend((verb != Verb::First).then_some(NOTED));
     all.push(FACTS);
+    all.extend(colours(&[PROXY_KNOWN]));
     all.extend(pm2(&[BASELINE]));
     all.extend((verb == Verb::Deploy).then_some(HELD));
     if deploys {
@@ -138,27 +184,42 @@ pub(crate) fn places(service: Service, verb: Verb) -> Vec<Place> {
     match verb {
         Verb::Rollback => all.extend([PREFLIGHT_BACK, CHECK]),
         Verb::TakeBack => {
+            all.extend(colours(&[PROXY_FILE_BACK, PROXY_RELOAD_BACK]));
             all.push(BACK);
             all.extend(command(&[REVERT]));
-            all.extend(pm2(&[PM2_REVERT, PM2_BACK]));
+            all.extend(colours(&[COLOUR_STOP_BACK, PM2_DELETE_BACK]));
+            all.extend(pm2(&[PM2_REVERT]));
+            all.extend(one_place(&[PM2_BACK]));
             all.push(JOURNAL_GONE);
         }
         Verb::Finish => {
             all.push(RECORD_LATE);
+            all.extend(colours(&[COLOUR_END_LATE]));
             all.extend(pm2(&[PM2_SAVE_LATE]));
             all.push(COMMIT_GONE);
         }
         _ => {}
     }
     if switches {
-        all.extend(pm2(&[BOOT, CANDIDATE]));
-        all.extend([JOURNAL, SWITCH]);
+        all.extend(one_place(&[BOOT, CANDIDATE]));
+        all.push(JOURNAL);
+        if service == Service::Colours {
+            all.extend([COLOUR_STOP, COLOUR_LINK, PM2_START, WORKER, PROXY_FILE, PROXY_TEST, PROXY_RELOAD]);
+            all.extend((verb != Verb::First).then_some(SHARE));
+            all.push(COLOUR_SWITCH);
+        } else {
+            all.push(SWITCH);
+        }
         all.extend(command(&[START, STATUS]));
-        all.extend(pm2(&[if verb == Verb::First { PM2_START } else { PM2_RELOAD }, WORKER]));
+        all.extend(one_place(&[if verb == Verb::First { PM2_START } else { PM2_RELOAD }, WORKER]));
         all.push(LOOK);
         all.extend(files(&[SOAK]));
-        all.extend(pm2(&[WATCH]));
+        all.extend(one_place(&[WATCH]));
+        all.extend(colours(&[COLOUR_SOAK]));
         all.extend([COMMIT, RECORD]);
+        if verb != Verb::First {
+            all.extend(colours(&[COLOUR_DRAIN, COLOUR_END, PM2_DELETE]));
+        }
         all.extend(pm2(&[SAVE]));
         all.push(AFTER);
         all.extend((verb != Verb::First).then_some(PRUNE));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Case, FAULTS, Fault, Service, Verb, Way, cases, daily};
+use super::{Case, FAULTS, Fault, SERVICES, Service, Verb, Way, cases, daily};
 
 /// What README shows between its marks: how many cases there are of each fault in each step.
 pub(crate) fn table() -> String {
@@ -24,8 +24,10 @@ pub(crate) fn table() -> String {
     }
     let of = |cases: &[Case], service: Service| cases.iter().filter(|case| case.service == service).count();
     let split = |cases: &[Case]| {
-        let [none, command, pm2] = [Service::None, Service::Command, Service::Pm2].map(|service| of(cases, service));
-        format!("{none} of files only, {command} of a service of one's own lines, {pm2} of PM2")
+        let [none, command, pm2, colours] = SERVICES.map(|service| of(cases, service));
+        format!(
+            "{none} of files only, {command} of a service of one's own lines, {pm2} of PM2, {colours} of blue-green"
+        )
     };
     let daily = daily();
     let (every, some) = (all.len(), daily.len());
@@ -37,7 +39,7 @@ pub(crate) fn table() -> String {
 }
 
 /// The steps as they follow each other.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "connect",
     "build",
     "package",
@@ -47,6 +49,7 @@ const ORDER: [&str; 15] = [
     "before_switch",
     "boot_test",
     "activate",
+    "shift",
     "verify",
     "revert",
     "commit",
@@ -85,6 +88,7 @@ impl Service {
             Service::None => "none",
             Service::Command => "command",
             Service::Pm2 => "pm2",
+            Service::Colours => "blue-green",
         }
     }
 }
