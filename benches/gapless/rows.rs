@@ -20,8 +20,8 @@ impl Row {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Row::Pm2 => "PM2 cluster, 2 workers",
-            Row::Pm2Stock => "PM2 cluster, 2 workers, `drain = false`",
+            Row::Pm2 => "PM2 cluster with drain",
+            Row::Pm2Stock => "PM2 cluster, `drain = false`",
             Row::Pm2Fork => "PM2 fork",
             Row::Nginx => "PM2, blue-green with nginx",
             Row::Caddy => "PM2, blue-green with Caddy",
