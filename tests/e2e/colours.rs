@@ -1,23 +1,38 @@
 //! Blue-green behind the user's own nginx or Caddy: a release comes beside the live one, the requests are led over, and
 //! nobody is lost on the way, back neither.
 
+use std::process::Command;
+
 use super::support::asks::{self, Load};
+use super::support::bench::Host;
 use super::support::front::{Front, Kind};
+use super::support::pm2::Pm2;
+use super::support::ports;
+use super::support::shipit::Event;
 use super::support::{APP, App, Bad, Bench, Live, Make};
 
-/// A bench whose second release is live behind a proxy, in the colour green.
-fn led(kind: Kind) -> (Bench, Front, String, String) {
-    let mut bench = Make::pm2(2).bench();
+/// A bench whose first release is live behind a proxy, in the colour blue. What the config says besides is `more`.
+fn led(kind: Kind, more: &[(&str, &str)]) -> (Bench, Front, String) {
+    let mut bench = Make::pm2(1).bench();
     let front = Front::start(kind, &bench.area.path().join("front"), &bench.host().account);
     front.table(&mut bench.config);
-    bench.write_config();
-    bench.run("check", &[]).expect(0).says(&["upstream."]);
-    bench.deploy(&App::server("v1"), &[]).expect(0).says(&["upstream."]);
-    let first = bench.site().current().unwrap();
+    for (key, value) in more {
+        bench.config.set(&format!("proxy.{}.{key}", front.name()), *value);
+    }
+    let first = bench.deploy(&App::server("v1"), &[]).expect(0).says(&["upstream."]).release();
     front.lead(&bench.site().path);
-    let second = bench.release(&App::server("v2"));
-    assert_colour(&bench, &front, "green", &second);
-    (bench, front, first, second)
+    assert_eq!(answers(front.port), first);
+    (bench, front, first)
+}
+
+fn pm2(host: &Host) -> &Pm2 {
+    host.pm2.as_ref().unwrap()
+}
+
+/// As after a reboot.
+fn reboot(pm2: &Pm2) {
+    assert!(pm2.run(&["-s", "kill"]).status.success());
+    assert!(pm2.run(&["-s", "resurrect"]).status.success());
 }
 
 /// Only this colour is there, with this release in all of its workers, and the front leads to it.
@@ -26,9 +41,9 @@ fn assert_colour(bench: &Bench, front: &Front, colour: &str, release: &str) {
     let host = bench.host();
     host.site.assert_invariant(&Live::New(release.to_owned()));
     let other = if colour == "blue" { "green" } else { "blue" };
-    let pm2 = host.pm2.as_ref().unwrap();
+    let pm2 = pm2(host);
     let workers = pm2.workers(&format!("{APP}-{colour}"));
-    assert_eq!(workers.len(), 2, "{workers:?}");
+    assert_eq!(workers.len(), 1, "{workers:?}");
     assert!(workers.iter().all(|worker| worker.release.as_deref() == Some(release)), "{workers:?}");
     let others = pm2.workers(&format!("{APP}-{other}"));
     assert!(others.is_empty(), "{others:?}");
@@ -46,38 +61,105 @@ fn answers(port: u16) -> String {
     body["cwd"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
 }
 
-fn no_request_is_lost(kind: Kind) {
-    let (bench, front, first, second) = led(kind);
+/// A good release, a bad one and the way back, with requests all the while; in the end `v1` is live again.
+fn no_request_is_lost(kind: Kind, how: Bad) -> (Bench, Front) {
+    let (bench, front, first) = led(kind, &[("drain", "1s")]);
     let load = Load::start(front.port);
-    let third = bench.release(&App::server("v3"));
-    assert_colour(&bench, &front, "blue", &third);
-    for bad in [Bad::ExitsLater, Bad::Unhealthy] {
-        bench.deploy(&App::bad("v4", bad), &[]).expect(4);
-        assert_colour(&bench, &front, "blue", &third);
-    }
-    bench.run("rollback", &[]).expect(0);
+    let second = bench.release(&App::server("v2"));
     assert_colour(&bench, &front, "green", &second);
+    bench.deploy(&App::bad("v3", how), &[]).expect(4);
+    assert_colour(&bench, &front, "green", &second);
+    bench.run("rollback", &[]).expect(0);
+    assert_colour(&bench, &front, "blue", &first);
     let (good, lost) = load.end();
     assert_eq!(lost, Vec::<String>::new(), "of {}", good + lost.len());
-    assert!(good > 200, "{good}");
-    let said = bench.run("status", &[]).expect(0);
-    assert!(said.stdout.contains(&format!("{APP}-green")) && said.stdout.contains("proved"), "{said}");
-    assert!(!said.stdout.contains("contradicted"), "{said}");
-
-    // After a reboot the live colour is all that PM2 brings back.
-    let pm2 = bench.host().pm2.as_ref().unwrap();
-    assert!(pm2.run(&["-s", "kill"]).status.success());
-    assert!(pm2.run(&["-s", "resurrect"]).status.success());
-    assert_colour(&bench, &front, "green", &second);
-    assert_ne!(first, second);
+    assert!(good > 100, "{good}");
+    (bench, front)
 }
 
 #[test]
 fn behind_nginx_no_request_is_lost() {
-    no_request_is_lost(Kind::Nginx);
+    let (mut bench, front) = no_request_is_lost(Kind::Nginx, Bad::ExitsLater);
+    let said = bench.run("status", &[]).expect(0).says(&[&format!("{APP}-blue"), "proved"]);
+    assert!(!said.stdout.contains("contradicted"), "{said}");
+    let live = bench.site().current().unwrap();
+    // What can't be, is refused while all is as it was.
+    bench.config.set("proxy.nginx.test", "/bin/false -T");
+    bench.deploy(&App::server("v4"), &[]).expect(1).says(&["NOPASSWD: /bin/false -T"]);
+    bench.config.unset("proxy.nginx").unset("proxy").set("service.pm2.port", i64::from(front.colours[0]));
+    bench.deploy(&App::server("v4"), &[]).expect(1).says(&["colours/"]);
+    assert_colour(&bench, &front, "blue", &live);
 }
 
 #[test]
 fn behind_caddy_no_request_is_lost() {
-    no_request_is_lost(Kind::Caddy);
+    let (mut bench, front) = no_request_is_lost(Kind::Caddy, Bad::Unhealthy);
+    let live = bench.site().current().unwrap();
+    bench.config.set("proxy.caddy.shift", vec![20, 100]);
+    // Weights came with 2.7; whichever is installed, it is said or it works.
+    let output = bench.deploy(&App::server("v4"), &[]);
+    let old = String::from_utf8(Command::new("caddy").arg("version").output().unwrap().stdout).unwrap();
+    if old.trim_start_matches('v').starts_with("2.6") {
+        output.expect(1).says(&["Caddy has since 2.7"]);
+        assert_colour(&bench, &front, "blue", &live);
+    } else {
+        output.expect(0);
+    }
+}
+
+#[test]
+fn a_colour_that_is_kept_is_gone_back_to_as_it_runs_and_not_kept_over_a_reboot() {
+    let (bench, front, first) = led(Kind::Nginx, &[("drain", "1s"), ("retire", "next")]);
+    let name = |colour: &str| format!("{APP}-{colour}");
+    let blue = pm2(bench.host()).workers(&name("blue"));
+    let second = bench.release(&App::server("v2"));
+    assert_eq!(pm2(bench.host()).workers(&name("blue")), blue);
+    assert_eq!(answers(front.port), second);
+    bench.run("rollback", &[]).expect(0);
+    assert_eq!(pm2(bench.host()).workers(&name("blue")), blue);
+    assert_eq!(answers(front.port), first);
+    reboot(pm2(bench.host()));
+    assert!(pm2(bench.host()).workers(&name("green")).is_empty());
+    assert_eq!(answers(front.port), first);
+
+    // Whose requests go elsewhere is told so, and nothing that is live is touched.
+    front.leave();
+    bench.deploy(&App::server("v3"), &[]).expect(4).says(&["does not include"]);
+    assert_eq!(bench.site().current(), Some(first.clone()));
+    front.lead(&bench.site().path);
+    assert_eq!(answers(front.port), first);
+}
+
+#[test]
+fn a_share_that_is_not_well_on_one_host_is_put_back_on_all() {
+    let mut bench = Make::pm2(1).hosts(2).bench();
+    let ports = [ports::free(), ports::free()];
+    // The hosts have no proxy of their own: what it would read is all that is looked at.
+    bench.config.unset("service.pm2.port").set("proxy.nginx.ports", ports.map(i64::from).to_vec());
+    for (key, value) in [("test", "true"), ("reload", "true"), ("drain", "1s"), ("pause", "30s")] {
+        bench.config.set(&format!("proxy.nginx.{key}"), value);
+    }
+    bench.config.set("proxy.nginx.shift", vec![20, 100]).set("shared.files", vec!["mode"]);
+    bench.share("mode", "good");
+    let weights = |host: &Host| std::fs::read_to_string(host.site.dir.join(".shipit/proxy/upstream.conf")).unwrap();
+    bench.config.set("proxy.nginx.pause", "0s");
+    let first = bench.release(&App::server("v1"));
+    bench.config.set("proxy.nginx.pause", "1m");
+    let run = bench.start(&App::driven("v2"), &[]);
+    // All hosts are at 20 percent before one of them gets sick.
+    let soaks = |event: &Event| event.is("step_note", "shift") && event.text("text").contains("soaking");
+    assert!(run.wait_for_nth(bench.hosts.len(), soaks).is_some(), "{}", run.so_far());
+    for host in &bench.hosts {
+        assert!(weights(host).contains("weight=20;") && weights(host).contains("weight=80;"), "{}", weights(host));
+    }
+    bench.hosts[1].share("mode", "sick");
+    let output = run.finish().expect(4);
+    let failed = output.events().into_iter().find(|event| event.kind() == "step_failed").unwrap();
+    assert_eq!((failed.text("step"), failed.text("host")), ("shift", "b"), "{output}");
+    for host in &bench.hosts {
+        host.site.assert_invariant(&Live::Old(first.clone()));
+        assert!(weights(host).contains("weight=100;") && weights(host).contains(" down;"), "{}", weights(host));
+        assert_eq!(pm2(host).workers(&format!("{APP}-blue")).len(), 1);
+        assert!(pm2(host).workers(&format!("{APP}-green")).is_empty());
+    }
 }

@@ -10,10 +10,12 @@ use crate::support::process::Signal;
 
 /// A home that real runs have made.
 pub(crate) fn make(ground: &Ground, number: usize, service: Service, way: Way, verb: Verb) -> Made {
-    let find = |of: Verb, name: &str| places(service, of).into_iter().find(|place| place.name == name).unwrap();
-    let place = match verb {
-        Verb::Finish => find(Verb::Deploy, "record"),
-        _ => find(Verb::Deploy, "look"),
+    let find = |of: Service, name: &str| places(of, Verb::Deploy).into_iter().find(|place| place.name == name).unwrap();
+    let place = match (verb, service) {
+        (Verb::Finish, _) => find(Service::None, "record"),
+        // All requests go to the new colour.
+        (_, Service::Colours) => find(service, "soak"),
+        _ => find(service, "look"),
     };
     let case = Case { service, way, verb: Verb::Deploy, place, fault: Fault::Killed };
     let mut bench = Bench::new(ground, number, &case);

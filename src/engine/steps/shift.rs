@@ -48,6 +48,10 @@ pub(in crate::engine) async fn shift(run: &mut Run) -> Result<()> {
 /// One share on one host, and the look at it.
 async fn lead(host: &mut HostRun, release: &Release, proxy: &Proxy, share: u8) -> Result<()> {
     let step = Step::Shift.word();
+    // Where nothing is live nobody's requests are shared.
+    if share < 100 && host.facts.current().is_none() {
+        return Ok(());
+    }
     if host.session_over() {
         return Err(host.lost(step));
     }
@@ -65,5 +69,13 @@ async fn lead(host: &mut HostRun, release: &Release, proxy: &Proxy, share: u8) -
         }
         other => return Err(Error::Protocol { host: host.host.name.clone(), detail: format!("{other:?} to shift") }),
     }
-    if share < 100 { watch(host, release, proxy.pause).await } else { Ok(()) }
+    if share == 100 {
+        return Ok(());
+    }
+    let watched = watch(host, release, proxy.pause).await;
+    // As in verify: a session that was ended has put the shares back, and what was seen then says nothing of the release.
+    if watched.is_err() && !host.goes_on("held").await {
+        return Err(host.over(step));
+    }
+    watched
 }

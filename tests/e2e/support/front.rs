@@ -98,12 +98,17 @@ impl Front {
         }
     }
 
-    /// What a config with this front says of it, in its own table.
-    pub(crate) fn table(&self, config: &mut Config) {
-        let name = match self.kind {
+    /// Its table in a config.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind {
             Kind::Nginx => "nginx",
             Kind::Caddy => "caddy",
-        };
+        }
+    }
+
+    /// What a config with this front says of it, in its own table.
+    pub(crate) fn table(&self, config: &mut Config) {
+        let name = self.name();
         let (test, reload) = self.lines();
         config.unset("service.pm2.port");
         let ports: Vec<toml::Value> = self.colours.iter().map(|port| i64::from(*port).into()).collect();
@@ -127,6 +132,11 @@ impl Front {
         let text = fs::read_to_string(self.dir.join("error.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().filter(|line| line.contains("[error]")).collect();
         lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    /// Leads nobody anywhere any more.
+    pub(crate) fn leave(&self) {
+        self.take(Led::Nobody);
     }
 
     fn take(&self, led: Led<'_>) {

@@ -42,6 +42,10 @@ impl Place {
         Place { name, ..self }
     }
 
+    const fn of_step(self, step: &'static str) -> Place {
+        Place { step, ..self }
+    }
+
     const fn program(self) -> Place {
         Place { owner: Owner::Program, ..self }
     }
@@ -119,6 +123,8 @@ const PROXY_FILE: Place = colours("shift", "proxy file", "mv", "*/upstream.new *
 const PROXY_TEST: Place =
     tool("shift", "proxy test", "", "").at(At::Tool("line-test", "*", "[ -L .shipit/pending ]")).phase(Phase::Switched);
 const PROXY_RELOAD: Place = colours("shift", "proxy reload", "line-reload", "*");
+/// The first one that shipit takes: where something was live, while half of the requests go to the new colour.
+const COLOUR_LOOK: Place = LOOK.of_step("shift");
 /// While half of the requests go to the new colour.
 const SHARE: Place = colours("shift", "share", "node", "*service.cjs watch*");
 const COLOUR_SWITCH: Place = colours("shift", "colour switch", "mv", "*next/current .");
@@ -205,14 +211,14 @@ fn all_places(service: Service, verb: Verb) -> Vec<Place> {
         all.push(JOURNAL);
         if service == Service::Colours {
             all.extend([COLOUR_STOP, COLOUR_LINK, PM2_START, WORKER, PROXY_FILE, PROXY_TEST, PROXY_RELOAD]);
-            all.extend((verb != Verb::First).then_some(SHARE));
+            all.extend(if verb == Verb::First { vec![] } else { vec![COLOUR_LOOK, SHARE] });
             all.push(COLOUR_SWITCH);
         } else {
             all.push(SWITCH);
         }
         all.extend(command(&[START, STATUS]));
         all.extend(one_place(&[if verb == Verb::First { PM2_START } else { PM2_RELOAD }, WORKER]));
-        all.push(LOOK);
+        all.extend((service != Service::Colours || verb == Verb::First).then_some(LOOK));
         all.extend(files(&[SOAK]));
         all.extend(one_place(&[WATCH]));
         all.extend(colours(&[COLOUR_SOAK]));
