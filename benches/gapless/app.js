@@ -23,5 +23,8 @@ const server = http.createServer((request, response) => {
   request.on('end', () => echo(Buffer.concat(parts).toString()));
 });
 
+// Longer than a proxy here keeps one: what closes connections by its own clock loses requests without any deploy.
+server.keepAliveTimeout = 130_000;
+
 if (bad === 'deaf') setInterval(() => {}, 1000);
 else server.listen(Number(process.env.PORT), '127.0.0.1', () => bad === 'crashes' && setTimeout(() => process.exit(1), 2000));

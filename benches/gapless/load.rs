@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -92,8 +92,9 @@ impl Shared {
             let pause = self.rate.pause / 2 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (self.rate.pause + 1);
             sleep(Duration::from_millis(pause)).await;
             let phase = *self.phase.lock().expect("nobody panics with it");
+            let sent = Instant::now();
             let outcome = self.ask(kind, number, &mut wire).await;
-            self.tally.lock().expect("nobody panics with it").add(phase, kind, outcome);
+            self.tally.lock().expect("nobody panics with it").add(phase, kind, sent, outcome);
         }
     }
 

@@ -11,7 +11,6 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod fronts;
 mod kinds;
 mod load;
 mod play;
@@ -52,7 +51,7 @@ impl Options {
                 "--rounds" => options.rounds = value().parse().expect("--rounds wants a number"),
                 "--row" => options.rows.push(value()),
                 "--readme" => options.readme = true,
-                "--smoke" => options = Options { rounds: 1, smoke: true, rows: vec!["2 workers".into()], ..options },
+                "--smoke" => options = Options { rounds: 1, smoke: true, rows: vec!["with drain".into()], ..options },
                 // cargo says so to every benchmark.
                 "--bench" => {}
                 _ => panic!("{arg} is no option; the head of benches/gapless/main.rs lists them"),

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::fronts::{Behind, Caddy, Nginx};
 use crate::kinds::{Way, by};
 use crate::load::{Load, Rate};
 use crate::rows::Row;
-use crate::support::process::{Signal, alive, signal};
-use crate::support::{APP, App, Bench, Make, ports};
-use crate::tally::{Phase, Tally};
+use crate::support::asks::ask;
+use crate::support::front::{Front, Kind};
+use crate::support::process::{Signal, alive, eventually, signal};
+use crate::support::{App, Bench, Make};
+use crate::tally::{Lost, Phase, Tally};
 
 /// A row and what came of it.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub(crate) struct Played {
     pub(crate) odd: Vec<String>,
     /// Answers of releases that failed, within their own deploys: those by which they were found out.
     pub(crate) of_failed: u64,
+    /// Of the first requests that were lost, when and how.
+    pub(crate) lost: Vec<String>,
+    /// What the proxies had to say at last.
+    pub(crate) said: String,
 }
 
 /// What can be wrong with a release, as the app calls it.
@@ -42,8 +47,7 @@ struct Run {
 pub(crate) fn play(row: Row, rounds: usize, rate: Rate) -> Played {
     let mut stage = Stage::new(row);
     stage.deploy("v0", "", true);
-    let (ports, fronts) = stage.fronts();
-    let load = Load::start(&by(row.ways()), ports, rate);
+    let load = Load::start(&by(row.ways()), stage.ways(), rate);
     while load.look(|tally| tally.releases.is_empty()) {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -64,86 +68,78 @@ pub(crate) fn play(row: Row, rounds: usize, rate: Rate) -> Played {
 
         if round % 3 == 2 {
             load.enter(Phase::Rollback);
-            stage.rollback();
+            runs.push(stage.rollback());
             *count.entry(Phase::Rollback).or_default() += 1;
         }
     }
     let tally = load.finish();
-    drop(fronts);
     let of_failed = stage.strays(&runs, &tally);
-    Played { row, tally, runs: count, odd: std::mem::take(&mut stage.odd), of_failed }
+    let lost = tally.lost.iter().map(|lost| told(lost, &runs)).collect();
+    let said = stage.fronts.iter().map(Front::said).collect();
+    Played { row, tally, runs: count, odd: std::mem::take(&mut stage.odd), of_failed, lost, said }
+}
+
+/// When one was lost, by the run that went on then or had gone on last.
+fn told(lost: &Lost, runs: &[Run]) -> String {
+    let ms = |from: Instant, to: Instant| to.saturating_duration_since(from).as_millis();
+    let run = runs.iter().rev().find(|run| run.began <= lost.sent);
+    let when = run.map_or(String::new(), |run| {
+        let after = if lost.sent > run.ended {
+            format!(", after its end by {}", ms(run.ended, lost.sent))
+        } else {
+            String::new()
+        };
+        format!("{} ms into {}{after}", ms(run.began, lost.sent), run.release)
+    });
+    format!("{}: {} after {} ms; {when}", lost.kind, lost.fault, ms(lost.sent, lost.ended))
 }
 
 struct Stage {
     row: Row,
     bench: Bench,
-    /// The fronts that the deploy itself needs.
-    switched: Fronts,
+    fronts: Vec<Front>,
     odd: Vec<String>,
-}
-
-#[derive(Debug, Default)]
-struct Fronts {
-    nginx: Option<Nginx>,
-    caddy: Option<Caddy>,
-}
-
-impl Fronts {
-    fn ports(&self) -> Vec<(Way, u16)> {
-        let nginx = self.nginx.iter().flat_map(|nginx| [(Way::Nginx, nginx.plain), (Way::NginxKept, nginx.kept)]);
-        nginx.chain(self.caddy.iter().map(|caddy| (Way::Caddy, caddy.port))).collect()
-    }
 }
 
 impl Stage {
     fn new(row: Row) -> Stage {
         let mut bench = row.workers().map_or_else(Make::files, Make::pm2).bench();
-        let port = bench.host().port;
+        let (port, account) = (bench.host().port, bench.host().account.clone());
         row.configure(&mut bench.config, port);
-        let mut stage = Stage { row, bench, switched: Fronts::default(), odd: Vec::new() };
-        if let Some((table, file)) = row.proxy() {
-            stage.proxy(table, file);
+        let kinds = row.proxy().map_or(vec![Kind::Nginx, Kind::Caddy], |kind| vec![kind]);
+        let area = bench.area.path();
+        let fronts = kinds.into_iter().map(|kind| Front::start(kind, &area.join(format!("{kind:?}")), &account));
+        let fronts: Vec<Front> = fronts.collect();
+        if row.proxy().is_some() {
+            fronts[0].table(&mut bench.config);
         }
-        stage
+        Stage { row, bench, fronts, odd: Vec::new() }
     }
 
-    /// The proxy that switches, and what the config says of it.
-    fn proxy(&mut self, table: &str, file: &str) {
-        let account = self.bench.host().account.clone();
-        let state = self.bench.site().path.join(".shipit");
-        account.make_dir(&state);
-        account.make_dir(&state.join("proxy"));
-        let file = state.join("proxy").join(file);
-        let colours = [ports::free(), ports::free()];
-        fs::write(&file, nobody(table, colours)).unwrap();
-        account.own(&file);
-        let behind = Behind::File(APP, file);
-        let dir = self.bench.area.path().join(table);
-        let [test, reload] = if table == "nginx" {
-            self.switched.nginx.insert(Nginx::start(&dir, &account, &behind)).lines()
-        } else {
-            self.switched.caddy.insert(Caddy::start(&dir, &account, &behind)).lines()
-        };
-        let key = |name: &str| format!("proxy.{table}.{name}");
-        self.bench
-            .config
-            .set(&key("ports"), colours.map(i64::from).to_vec())
-            .set(&key("test"), test)
-            .set(&key("reload"), reload);
-    }
-
-    /// The ways to the app, and what has to stand for them.
-    fn fronts(&self) -> (BTreeMap<Way, u16>, Fronts) {
-        if self.row.proxy().is_some() {
-            return (self.switched.ports().into_iter().collect(), Fronts::default());
+    /// The ways to the app, which is live: each leads there by now.
+    fn ways(&self) -> BTreeMap<Way, u16> {
+        let port = self.bench.host().port;
+        let mut ways = BTreeMap::new();
+        for front in &self.fronts {
+            match front.kind {
+                Kind::Nginx => ways.extend([(Way::Nginx, front.plain), (Way::NginxKept, front.port)]),
+                Kind::Caddy => ways.extend([(Way::Caddy, front.port)]),
+            }
+            match self.row.proxy() {
+                Some(_) => front.lead(&self.bench.site().path),
+                None => front.lead_to(port),
+            }
         }
-        let (host, area) = (self.bench.host(), self.bench.area.path());
-        let behind = Behind::Port(host.port);
-        let nginx = Nginx::start(&area.join("nginx"), &host.account, &behind);
-        let caddy = Caddy::start(&area.join("caddy"), &host.account, &behind);
-        let fronts = Fronts { nginx: Some(nginx), caddy: Some(caddy) };
-        let direct = (Way::Direct, host.port);
-        (fronts.ports().into_iter().chain([direct]).collect(), fronts)
+        if self.row.proxy().is_none() {
+            ways.insert(Way::Direct, port);
+        }
+        for (way, port) in &ways {
+            // A front that was told of another config still answers with the old one for a moment.
+            eventually(&format!("{way} leads to the app"), Duration::from_secs(20), || {
+                (0..50).try_for_each(|_| ask(*port).map(drop))
+            });
+        }
+        ways
     }
 
     /// Deploys a release that is `bad`, or good where that is empty.
@@ -164,13 +160,14 @@ impl Stage {
         Run { release: release.to_owned(), began, ended, live: code == Some(0) }
     }
 
-    fn rollback(&mut self) {
+    fn rollback(&mut self) -> Run {
         let began = Instant::now();
         let output = self.bench.run("rollback", &[]);
         eprintln!("{}: rollback: {:?} in {:.1} s", self.row.name(), output.code, began.elapsed().as_secs_f64());
         if output.code != Some(0) {
             self.odd.push(format!("a rollback ended with {:?}\n{output}", output.code));
         }
+        Run { release: "a rollback".to_owned(), began, ended: Instant::now(), live: true }
     }
 
     /// Answers of failed releases within their runs. One from another time is odd: before its deploy there was no such
@@ -186,15 +183,6 @@ impl Stage {
             }
         }
         within
-    }
-}
-
-/// What a proxy reads before anything is live, as its user writes it.
-fn nobody(table: &str, [blue, green]: [u16; 2]) -> String {
-    if table == "nginx" {
-        format!("upstream {APP} {{ server 127.0.0.1:{blue} down; server 127.0.0.1:{green} down; }}\n")
-    } else {
-        format!("({APP}) {{\n\tto 127.0.0.1:{blue} 127.0.0.1:{green}\n}}\n")
     }
 }
 

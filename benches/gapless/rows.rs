@@ -2,6 +2,7 @@
 
 use crate::kinds::Way;
 use crate::support::config::Config;
+use crate::support::front::Kind;
 
 /// A way to run the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ impl Row {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Row::Pm2 => "PM2 cluster, 2 workers",
-            Row::Pm2Stock => "PM2 cluster, 2 workers, `drain = false`",
+            Row::Pm2 => "PM2 cluster with drain",
+            Row::Pm2Stock => "PM2 cluster, `drain = false`",
             Row::Pm2Fork => "PM2 fork",
             Row::Nginx => "PM2, blue-green with nginx",
             Row::Caddy => "PM2, blue-green with Caddy",
@@ -53,7 +54,7 @@ impl Row {
 
     /// Makes `config`, which knows where the app is to be, one of this row.
     pub(crate) fn configure(self, config: &mut Config, port: u16) {
-        config.set("health.soak", "3s").set("health.within", "6s").set("health.timeout", "2s");
+        config.set("health.soak", "3s").set("health.within", "10s").set("health.timeout", "2s");
         config.set("rollout.silence", "15s");
         if self == Row::Command {
             let stop = "[ ! -f ../../shared/pid ] || kill $(cat ../../shared/pid) 2>/dev/null || :";
@@ -78,15 +79,15 @@ impl Row {
                 .set("service.pm2.kill_timeout", "1600ms")
                 .set("service.pm2.listen_timeout", "3s"),
             Row::Pm2Fork => config.set("service.pm2.mode", "fork"),
-            _ => config.unset("service.pm2.port"),
+            _ => config,
         };
     }
 
-    /// The proxy that switches: its table, and the name of its upstream file.
-    pub(crate) fn proxy(self) -> Option<(&'static str, &'static str)> {
+    /// The proxy that switches.
+    pub(crate) fn proxy(self) -> Option<Kind> {
         match self {
-            Row::Nginx => Some(("nginx", "upstream.conf")),
-            Row::Caddy => Some(("caddy", "upstream.caddy")),
+            Row::Nginx => Some(Kind::Nginx),
+            Row::Caddy => Some(Kind::Caddy),
             _ => None,
         }
     }

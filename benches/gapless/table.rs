@@ -30,6 +30,12 @@ pub(crate) fn text(played: &Played) -> String {
         }
     }
     let _ = writeln!(text, "  answers of releases that failed, while they were tried: {}", played.of_failed);
+    for lost in &played.lost {
+        let _ = writeln!(text, "  lost: {lost}");
+    }
+    if !played.lost.is_empty() {
+        let _ = writeln!(text, "  the proxies said last:\n{}", played.said);
+    }
     for odd in &played.odd {
         let _ = writeln!(text, "  ODD: {odd}");
     }

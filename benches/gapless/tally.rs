@@ -46,7 +46,21 @@ pub(crate) struct Heard {
 pub(crate) struct Tally {
     pub(crate) counts: BTreeMap<(Phase, Kind), Count>,
     pub(crate) releases: BTreeMap<String, Heard>,
+    /// The first that were lost.
+    pub(crate) lost: Vec<Lost>,
     answered: BTreeMap<Kind, Instant>,
+}
+
+/// So many are told one by one.
+const TOLD: usize = 40;
+
+/// One that was lost.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) sent: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) kind: Kind,
+    pub(crate) fault: Fault,
 }
 
 /// What became of one request.
@@ -60,7 +74,7 @@ pub(crate) struct Outcome {
 
 impl Tally {
     /// Counts a request that was sent in `phase` and is over now.
-    pub(crate) fn add(&mut self, phase: Phase, kind: Kind, outcome: Outcome) {
+    pub(crate) fn add(&mut self, phase: Phase, kind: Kind, sent: Instant, outcome: Outcome) {
         let now = Instant::now();
         let count = self.counts.entry((phase, kind)).or_default();
         count.requests += 1;
@@ -75,6 +89,9 @@ impl Tally {
                 self.answered.insert(kind, now);
             }
             Err(fault) => {
+                if self.lost.len() < TOLD {
+                    self.lost.push(Lost { sent, ended: now, kind, fault: fault.clone() });
+                }
                 *count.failed.entry(fault).or_default() += 1;
                 count.resent += u64::from(outcome.resent);
             }

@@ -6,16 +6,22 @@
 # BASE T NEW OLD BLUE_PORT GREEN_PORT PROXY_TEST PROXY_RELOAD DRAIN_S RETIRE, fd 8 for answers.
 # shellcheck shell=sh disable=SC2034,SC2154
 
-COLOUR='' COLOUR_PORT=''
+COLOUR='' COLOUR_PORT='' IDLE=''
 
 # The service's words are about this colour from now on; - is none.
 colour_choose() {
-  COLOUR=${1#-}
+  COLOUR=${1#-} IDLE=''
   case $COLOUR in
     blue) COLOUR_PORT=$BLUE_PORT ;;
     green) COLOUR_PORT=$GREEN_PORT ;;
     *) COLOUR_PORT='' ;;
   esac
+}
+
+# The live one; where there is none, what runs without a colour, which is looked at and left alone.
+colour_choose_live() {
+  colour_choose "${LIVE_COLOUR:--}"
+  [ -n "$COLOUR" ] || IDLE=yes
 }
 
 # Which colour is live, into LIVE_COLOUR, and where a release would come, into NEXT_COLOUR. Where both are of the release
@@ -125,7 +131,7 @@ switch_baseline() {
     return 1
   fi
   printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
-  colour_choose "${LIVE_COLOUR:--}"
+  colour_choose_live
   service_baseline || return 1
   colour_choose "$NEXT_COLOUR"
   service_free
@@ -201,8 +207,7 @@ switch_look() {
   printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
   for c in ${LIVE_COLOUR:-} "$NEXT_COLOUR"; do
     colour_choose "$c"
-    IDLE=yes
-    [ "$c" != "$LIVE_COLOUR" ] || IDLE=''
+    [ "$c" = "$LIVE_COLOUR" ] || IDLE=yes
     service_look
   done
 }
@@ -212,7 +217,7 @@ switch_survey() {
   printf 'fact colour %s\n' "$NEXT_COLOUR" >&8
   proxy_well || return 1
   printf 'fact proxy %s\n' "$(plain "${UNLED:-leads}")" >&8
-  colour_choose "${LIVE_COLOUR:--}"
+  colour_choose_live
   service_survey || return 1
   colour_choose "$NEXT_COLOUR"
   service_free

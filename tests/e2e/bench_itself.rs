@@ -7,7 +7,11 @@ use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::support::process::{Signal, alive, signal};
+use super::support::account::Account;
+use super::support::asks::ask;
+use super::support::front::{Front, Kind};
+use super::support::ports;
+use super::support::process::{Signal, alive, eventually, signal};
 use super::support::proxy::{Proxy, Way};
 use super::support::{APP, App, Bench, Make, tree};
 
@@ -176,6 +180,20 @@ fn the_judge_of_a_tree_finds_every_kind_of_damage() {
         damage();
         let verdict = tree::verify(base, id, &[]).expect_err(word);
         assert!(verdict.contains(word), "{word}: {verdict}");
+    }
+}
+
+#[test]
+fn a_front_leads_where_it_is_told_and_says_what_went_wrong() {
+    let area = super::support::area::Area::new();
+    for kind in [Kind::Nginx, Kind::Caddy] {
+        let front = Front::start(kind, &area.path().join(format!("{kind:?}")), &Account::named("shipit-a"));
+        front.lead_to(ports::free());
+        eventually("it leads to nobody", Duration::from_secs(20), || match ask(front.port) {
+            Err(text) if text.starts_with("HTTP/1.1 502") => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        assert_eq!(front.said().contains("Connection refused"), kind == Kind::Nginx, "{}", front.said());
     }
 }
 

@@ -206,7 +206,7 @@ function tellPresent({ all, list, heard, apps }) {
   fact('service', describe(apps));
   fact('health', heard || 'none');
   // How an earlier release is run stands in its record: `prepare` judges that.
-  if (!all.earlier && !COLOUR) findings(all, apps, list);
+  if (!all.earlier && !COLOUR && !IDLE) findings(all, apps, list);
 }
 
 function findings(all, apps, list) {

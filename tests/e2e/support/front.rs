@@ -21,14 +21,26 @@ pub(crate) enum Kind {
     Caddy,
 }
 
+/// Whom it leads requests to.
+#[derive(Clone, Copy, Debug)]
+enum Led<'a> {
+    Nobody,
+    /// The colours of the app in this home.
+    Home(&'a Path),
+    /// An app on this port.
+    Port(u16),
+}
+
 /// A web server of the user's own.
 #[derive(Debug)]
 pub(crate) struct Front {
-    kind: Kind,
+    pub(crate) kind: Kind,
     dir: PathBuf,
     account: Account,
-    /// Where it listens.
+    /// Where it listens; nginx keeps its connections to the app there.
     pub(crate) port: u16,
+    /// Where nginx makes a new one for each request.
+    pub(crate) plain: u16,
     admin: u16,
     /// Where blue and green listen.
     pub(crate) colours: [u16; 2],
@@ -40,10 +52,11 @@ impl Front {
     /// Starts it with a config that knows of no app.
     pub(crate) fn start(kind: Kind, dir: &Path, account: &Account) -> Front {
         account.make_dir(dir);
-        let (port, admin) = (ports::free(), ports::free());
+        let (port, plain, admin) = (ports::free(), ports::free(), ports::free());
         let colours = [ports::free(), ports::free()];
-        let mut front = Front { kind, dir: dir.to_owned(), account: account.clone(), port, admin, colours, pid: None };
-        front.write(None);
+        let mut front =
+            Front { kind, dir: dir.to_owned(), account: account.clone(), port, plain, admin, colours, pid: None };
+        front.write(Led::Nobody);
         let config = front.config();
         match kind {
             Kind::Nginx => assert!(front.run(NGINX, &["-c", &config]).success()),
@@ -106,16 +119,28 @@ impl Front {
 
     /// Leads all requests to the app of this home, by the file that shipit has written there.
     pub(crate) fn lead(&self, home: &Path) {
-        self.take(Some(home));
+        self.take(Led::Home(home));
+    }
+
+    /// Leads all requests to what listens on this port, whoever that is.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.take(Led::Port(port));
+    }
+
+    /// What nginx had to say last, of what went wrong.
+    pub(crate) fn said(&self) -> String {
+        let text = fs::read_to_string(self.dir.join("error.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains("[error]")).collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
     }
 
     /// Leads nobody anywhere any more.
     pub(crate) fn leave(&self) {
-        self.take(None);
+        self.take(Led::Nobody);
     }
 
-    fn take(&self, home: Option<&Path>) {
-        self.write(home);
+    fn take(&self, led: Led<'_>) {
+        self.write(led);
         let path = self.config();
         let before = self.pid.map(descendants).unwrap_or_default();
         let done = match self.kind {
@@ -136,35 +161,42 @@ impl Front {
         });
     }
 
-    fn write(&self, home: Option<&Path>) {
-        let (dir, port) = (self.dir.display(), self.port);
+    fn write(&self, led: Led<'_>) {
+        let (dir, port, plain) = (self.dir.display(), self.port, self.plain);
         let text = match self.kind {
             Kind::Nginx => {
-                let (include, to) = match home {
-                    Some(home) => (
-                        format!("include {}/.shipit/proxy/upstream.conf;", home.display()),
+                let upstream = match led {
+                    Led::Home(home) => format!("include {}/.shipit/proxy/upstream.conf;", home.display()),
+                    Led::Port(to) => format!("upstream tiny {{ server 127.0.0.1:{to}; keepalive 16; }}"),
+                    Led::Nobody => String::new(),
+                };
+                let [kept, anew] = match led {
+                    Led::Nobody => ["return 503;"; 2],
+                    _ => [
                         "proxy_pass http://tiny; proxy_http_version 1.1; proxy_set_header Connection \"\";",
-                    ),
-                    None => (String::new(), "return 503;"),
+                        "proxy_pass http://tiny;",
+                    ],
                 };
                 format!(
                     "worker_processes 2;\npid {dir}/pid;\nerror_log {dir}/error.log;\nevents {{}}\nhttp {{\n  access_log off;\n  \
                      client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fcgi; \
-                     uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;\n  {include}\n  \
-                     server {{ listen 127.0.0.1:{port}; location / {{ {to} }} }}\n}}\n"
+                     uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;\n  {upstream}\n  \
+                     server {{ listen 127.0.0.1:{port}; location / {{ {kept} }} }}\n  \
+                     server {{ listen 127.0.0.1:{plain}; location / {{ {anew} }} }}\n}}\n"
                 )
             }
             Kind::Caddy => {
-                let (import, to) = match home {
-                    Some(home) => (
+                let (import, to) = match led {
+                    Led::Home(home) => (
                         format!("import {}/.shipit/proxy/upstream.caddy", home.display()),
-                        "reverse_proxy {\n import tiny\n}",
+                        "reverse_proxy {\n import tiny\n}".to_owned(),
                     ),
-                    None => (String::new(), "respond 503"),
+                    Led::Port(to) => (String::new(), format!("reverse_proxy 127.0.0.1:{to}")),
+                    Led::Nobody => (String::new(), "respond 503".to_owned()),
                 };
                 let admin = self.admin;
                 format!(
-                    "{{\n admin 127.0.0.1:{admin}\n auto_https off\n}}\n{import}\nhttp://:{port} {{\nbind 127.0.0.1\n{to}\n}}\n"
+                    "{{\n admin 127.0.0.1:{admin}\n auto_https off\n}}\n{import}\nhttp://:{port} {{\n bind 127.0.0.1\n{to}\n}}\n"
                 )
             }
         };
