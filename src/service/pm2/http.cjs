@@ -48,11 +48,15 @@ async function connect(port, ms) {
 
 function request(socket, where, headers, ms) {
   return new Promise((resolve, reject) => {
+    let timer;
     const fail = error => {
       clearTimeout(timer);
+      socket.destroy();
       reject(new Failure(`${where}: ${error.message}`));
     };
-    const timer = setTimeout(() => socket.destroy(new Error(`no answer within ${ms} ms`)), ms);
+    // Whose end was heard already tells nobody again: such a call would never come to an end.
+    if (socket.destroyed) return fail(new Error('the connection was closed without an answer'));
+    timer = setTimeout(() => fail(new Error(`no answer within ${ms} ms`)), ms);
     const host = socket.remoteFamily === 'IPv6' ? `[${socket.remoteAddress}]` : socket.remoteAddress;
     const call = http.request({
       createConnection: () => socket,
@@ -76,6 +80,7 @@ function request(socket, where, headers, ms) {
       });
     });
     call.end();
+    return undefined;
   });
 }
 

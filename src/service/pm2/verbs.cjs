@@ -127,6 +127,12 @@ async function main(verb, arg) {
   await verbs[verb](arg);
 }
 
+// A call that is never answered leaves nothing to wait for, and node would end as if all were well.
+process.on('beforeExit', () => {
+  why('the PM2 driver came to no result');
+  process.exit(1);
+});
+
 // Neither process.stdout nor stderr is ever touched: node would make the pipes non-blocking, and lines get lost.
 main(process.argv[2], process.argv[3]).then(
   () => process.exit(0),
