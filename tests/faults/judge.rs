@@ -86,8 +86,6 @@ pub(crate) fn codes(case: &Case) -> &'static [Option<i32>] {
         (Phase::Before, Fault::ScriptFails) if !place.vital => &[Some(0), Some(1), Some(4)],
         // The switch may begin, and then be taken back, where the journal was not what failed.
         (Phase::Before, _) if place.step == "activate" => &[Some(1), Some(4)],
-        // Who wakes up may still ask for the switch, of a session that has just given it up: it can't know then.
-        (Phase::Before, Fault::Stopped) if place.step == "before_switch" => &[Some(1), Some(4)],
         (Phase::Before, _) if *verb == Verb::First || place.owner != Owner::Here => &[Some(1)],
         (Phase::Before, _) => &[Some(1)],
         (Phase::Switched, Fault::Interrupted | Fault::Terminated) => &[Some(130)],

@@ -46,15 +46,7 @@ Promise.all(ways.map(async ([method, path, kept, ms]) => {
   if (agent) agent.destroy();
 })).then(() => process.stdout.write(JSON.stringify(seen)));`;
 
-function load(world) {
-  const child = childProcess.spawn(process.execPath, ['-e', LOAD, String(world.port)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  let text = '';
-  child.stdout.on('data', chunk => (text += chunk));
-  return () => new Promise(resolve => {
-    child.on('close', () => resolve(JSON.parse(text)));
-    child.stdin.end();
-  });
-}
+const load = world => world.load(LOAD);
 
 // An answer that takes longer than PM2 waits by default.
 const SLOW = SERVERS.good.replace("if (q.url === '/')", "if (q.url === '/slow') return setTimeout(() => a.end(JSON.stringify({ release: RELEASE })), 2500);\n  if (q.url === '/')");

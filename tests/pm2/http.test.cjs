@@ -6,6 +6,7 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
+const { PARTS } = require('./world.cjs');
 
 const SOURCE = path.join(__dirname, '..', '..', 'src', 'service', 'pm2');
 const text = names => names.map(name => fs.readFileSync(path.join(SOURCE, `${name}.cjs`), 'utf8')).join('');
@@ -33,8 +34,7 @@ test('a server that never answers is told within its time', () => {
 });
 
 test('a verb that comes to no result is a failure', () => {
-  const names = ['protocol', 'proc', 'http', 'define', 'workers', 'tools', 'baseline', 'boot', 'moved', 'activate', 'revert', 'colours', 'survey', 'verbs'];
-  const lost = text(names).replace('async function facts() {', 'async function facts() {\n  await new Promise(() => {});');
+  const lost = text(PARTS).replace('async function facts() {', 'async function facts() {\n  await new Promise(() => {});');
   const ended = run(`const DRAIN_TEXT = '';${lost}`, 'facts');
   assert.deepStrictEqual([ended.status, ended.stdout], [1, 'why the PM2 driver came to no result\n'], ended.stderr);
 });

@@ -58,15 +58,7 @@ Promise.all([1, 2].map(async () => {
 })).then(() => process.stdout.write(JSON.stringify(seen)));`;
 
 // Asks over new connections, one right after the other, until it is told to stop: what came of it.
-function load(world) {
-  const child = childProcess.spawn(process.execPath, ['-e', LOAD, String(world.port)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  let text = '';
-  child.stdout.on('data', chunk => (text += chunk));
-  return () => new Promise(resolve => {
-    child.on('close', () => resolve(JSON.parse(text)));
-    child.stdin.end();
-  });
-}
+const load = world => world.load(LOAD);
 
 const byCurrent = (world, worker) => worker.env.pm_cwd === path.join(world.base, 'current');
 

@@ -202,6 +202,17 @@ class World {
     });
   }
 
+  // Runs a program that asks the app all the while, until it is told to stop: what it prints then, as JSON.
+  load(program) {
+    const child = childProcess.spawn(process.execPath, ['-e', program, String(this.port)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    let text = '';
+    child.stdout.on('data', chunk => (text += chunk));
+    return () => new Promise(resolve => {
+      child.on('close', () => resolve(JSON.parse(text)));
+      child.stdin.end();
+    });
+  }
+
   end() {
     this.pm2('kill');
     fs.rmSync(this.root, { recursive: true, force: true });
