@@ -1,5 +1,6 @@
-//! Blue-green: the requests are led to the new colour share by share, in lockstep over all hosts, with a look at each
-//! share but the last, which is verify's. Any failure puts the old weights back.
+//! Blue-green: the requests are led to the new colour share by share, in lockstep over all hosts. Before each share there is
+//! a look at what was led so far: before the first one, at a release that nobody is led to yet. The look at the last one is
+//! verify's. Any failure puts the old weights back.
 
 use std::time::{Duration, Instant};
 
@@ -31,22 +32,21 @@ pub(in crate::engine) async fn shift(run: &mut Run) -> Result<()> {
             host.events.send(EventKind::StepFailed { step, message: error.to_string(), seconds });
         }
     };
-    for share in &proxy.shift {
+    for (number, share) in proxy.shift.iter().enumerate() {
+        let time = if number == 0 { release.health.soak } else { proxy.pause };
+        // The first host that is not well ends the watch on all: what is led to it is to go back at once.
+        try_join_all(run.hosts.iter().map(async |host| {
+            let watched = watched(host, release, time).await;
+            told(host, &watched);
+            watched
+        }))
+        .await?;
         let all = run.hosts.iter_mut().map(async |host| {
             let led = lead(host, release, *share).await;
             told(host, &led);
             led
         });
         join_all(all).await.into_iter().collect::<Result<()>>()?;
-        if *share < 100 {
-            // The first host that is not well ends the watch on all: its share is to go back at once.
-            try_join_all(run.hosts.iter().map(async |host| {
-                let watched = watched(host, release, proxy.pause).await;
-                told(host, &watched);
-                watched
-            }))
-            .await?;
-        }
     }
     for host in &run.hosts {
         let detail = format!("all requests go to {}", host.facts.value("colour").unwrap_or("the new colour"));
@@ -79,13 +79,13 @@ async fn lead(host: &mut HostRun, release: &Release, share: u8) -> Result<()> {
     Ok(())
 }
 
-/// The look at a share.
-async fn watched(host: &HostRun, release: &Release, pause: Duration) -> Result<()> {
-    // Where nothing is live nobody's requests are shared.
+/// The look at what is led so far.
+async fn watched(host: &HostRun, release: &Release, time: Duration) -> Result<()> {
+    // Where nothing is live nobody's requests can be lost.
     if host.facts.current().is_none() {
         return Ok(());
     }
-    let watched = watch(host, release, pause).await;
+    let watched = watch(host, release, time).await;
     // As in verify: a session that was ended has put the shares back, and what was seen then says nothing of the release.
     if watched.is_err() && !host.goes_on("held").await {
         return Err(host.over(Step::Shift.word()));

@@ -123,10 +123,14 @@ const PROXY_FILE: Place = colours("shift", "proxy file", "mv", "*/upstream.new *
 const PROXY_TEST: Place =
     tool("shift", "proxy test", "", "").at(At::Tool("line-test", "*", "[ -L .shipit/pending ]")).phase(Phase::Switched);
 const PROXY_RELOAD: Place = colours("shift", "proxy reload", "line-reload", "*");
-/// The first one that shipit takes: where something was live, while half of the requests go to the new colour.
+/// The first one that shipit takes: where something was live, before anybody is led to the new colour.
 const COLOUR_LOOK: Place = LOOK.of_step("shift");
+/// Before anybody is led to the new colour.
+const ALONE: Place = colours("shift", "soak", "node", "*service.cjs watch*");
 /// While half of the requests go to the new colour.
-const SHARE: Place = colours("shift", "share", "node", "*service.cjs watch*");
+const SHARE: Place = tool("shift", "share", "", "")
+    .at(At::Tool("node", "*service.cjs watch*", "[ -e .shipit/t.*/led ]"))
+    .phase(Phase::Switched);
 const COLOUR_SWITCH: Place = colours("shift", "colour switch", "mv", "*next/current .");
 const COLOUR_SOAK: Place = tool("verify", "soak", "", "")
     .at(At::Tool("node", "*service.cjs watch*", "[ -e .shipit/t.*/whole ]"))
@@ -210,8 +214,11 @@ fn all_places(service: Service, verb: Verb) -> Vec<Place> {
         all.extend(one_place(&[BOOT, CANDIDATE]));
         all.push(JOURNAL);
         if service == Service::Colours {
-            all.extend([COLOUR_STOP, COLOUR_LINK, PM2_START, WORKER, PROXY_FILE, PROXY_TEST, PROXY_RELOAD]);
-            all.extend(if verb == Verb::First { vec![] } else { vec![COLOUR_LOOK, SHARE] });
+            let led = verb != Verb::First;
+            all.extend([COLOUR_STOP, COLOUR_LINK, PM2_START, WORKER]);
+            all.extend(led.then_some([COLOUR_LOOK, ALONE]).into_iter().flatten());
+            all.extend([PROXY_FILE, PROXY_TEST, PROXY_RELOAD]);
+            all.extend(led.then_some(SHARE));
             all.push(COLOUR_SWITCH);
         } else {
             all.push(SWITCH);
