@@ -177,8 +177,10 @@ impl HostRun {
         Error::Lost { host: self.host.name.clone(), step, detail }
     }
 
-    /// Sends a word and waits for the answer it leads to. No answer: the host is lost.
-    pub async fn ask(&mut self, word: &str, limit: Duration, step: &'static str) -> Result<Reply> {
+    /// Sends a word, which brings the host into the phase `sent`, and waits for the answer it leads to. No answer: the
+    /// host is lost.
+    pub async fn ask(&mut self, word: &str, sent: Phase, limit: Duration, step: &'static str) -> Result<Reply> {
+        let before = std::mem::replace(&mut self.phase, sent);
         let answer = match &mut self.session {
             Some(session) => {
                 session.word(word).await;
@@ -187,8 +189,12 @@ impl HostRun {
             None => None,
         };
         match answer {
-            // A goodbye is no answer: the session ended before it heard the word.
-            Some(Reply::Bye(_)) | None => {
+            // A goodbye is no answer: the session ended before it heard the word, and nothing came of it.
+            Some(Reply::Bye(_)) => {
+                self.phase = before;
+                Err(self.over(step))
+            }
+            None => {
                 self.phase = Phase::Lost;
                 Err(self.lost(step))
             }

@@ -15,8 +15,20 @@ proxy_render() {
   printf '}\n'
 }
 
+# At a reload Caddy opens its sockets anew and closes the old ones. Whoever waits there to be accepted is reset, unless the
+# kernel hands them over to the new one: Linux can since 5.14, and does where it is told to.
+caddy_hands_over() {
+  file=/proc/sys/net/ipv4/tcp_migrate_req
+  hands_over=$(cat $file 2>/dev/null)
+  [ "$hands_over" != 1 ] || return 0
+  if [ -e $file ]; then cure='as root on the host: sysctl -w net.ipv4.tcp_migrate_req=1, and net.ipv4.tcp_migrate_req=1 in a file of /etc/sysctl.d'
+  else cure='that takes Linux 5.14 and net.ipv4.tcp_migrate_req=1; [proxy.nginx] loses none'; fi
+  printf 'warn a reload of Caddy may reset connections that wait to be accepted, for the kernel does not hand them over; %s\n' "$cure" >&8
+}
+
 # Weights came with 2.7.
 proxy_suits() {
+  caddy_hands_over
   [ -n "$WEIGHTS" ] || return 0
   version=$(timeout 10 caddy version 2>/dev/null </dev/null) version=${version%% *} version=${version#v}
   case $version in

@@ -3,7 +3,7 @@
 //!
 //! - `proxy_file`: where what is written for it lies, below `.shipit/proxy/`
 //! - `proxy_render BLUE GREEN`: that file's text, by the weights of the colours; `0 0`: nothing is live
-//! - `proxy_suits`: refuses a proxy on the host that is too old for the settings
+//! - `proxy_suits`: refuses a proxy on the host that is too old for the settings, and warns of what its reload can't do there
 //! - `proxy_shows DUMP`: why what the proxy would run with, as its test line prints it, leads to no colour; else nothing
 //! - `proxy_learn DUMP`: what tells the proxy's own process from others, for these two words
 //! - `proxy_before`, `proxy_taken`: the state before a reload, and whether it has been taken over since

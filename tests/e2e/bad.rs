@@ -32,8 +32,8 @@ fn assert_marked_failed(bench: &Bench, live: &str) {
     }
 }
 
-fn boot_test_finds(bads: &[Bad]) {
-    let (bench, good) = live("1s");
+fn boot_test_finds(bads: &[Bad], soak: &str) {
+    let (bench, good) = live(soak);
     let host = bench.host();
     for bad in bads {
         let before = identities(&host.workers());
@@ -47,14 +47,19 @@ fn boot_test_finds(bads: &[Bad]) {
 
 #[test]
 fn a_boot_test_finds_what_ends_at_once() {
-    boot_test_finds(&[Bad::ExitsAtOnce, Bad::Throws, Bad::Syntax, Bad::NoServer]);
+    boot_test_finds(&[Bad::ExitsAtOnce, Bad::Throws, Bad::Syntax, Bad::NoServer], "1s");
 }
 
 #[test]
 fn a_boot_test_finds_what_never_answers_well() {
     let rest = Bad::AT_BOOT.iter().skip(4).copied().collect::<Vec<_>>();
     assert_eq!(rest.len(), 5);
-    boot_test_finds(&rest);
+    boot_test_finds(&rest, "1s");
+}
+
+#[test]
+fn a_boot_test_finds_what_ends_within_the_soak() {
+    boot_test_finds(&[Bad::ExitsSoon, Bad::ExitsLater], "4s");
 }
 
 fn taken_back(bads: &[Bad], flags: &[&str]) {
@@ -68,7 +73,7 @@ fn taken_back_from(bench: &Bench, good: &str, bads: &[Bad], flags: &[&str]) {
     for bad in bads {
         let output = bench.deploy(&App::bad("bad", *bad), flags);
         // A release without its own server never has to leave this machine.
-        let early = *bad == Bad::NoServer || (*bad == Bad::ExitsSoon && flags.is_empty());
+        let early = *bad == Bad::NoServer;
         assert!(output.code == Some(4) || (early && output.code == Some(1)), "{bad:?}\n{output}");
         host.assert_live(&Live::Old(good.to_owned()), 2);
         assert_marked_failed(bench, good);
@@ -106,13 +111,13 @@ fn without_a_boot_test_what_never_answers_well_is_taken_back() {
 }
 
 #[test]
-fn crashes_that_hide_behind_good_answers_are_taken_back() {
-    taken_back(&Bad::LATER, &[]);
+fn what_fails_in_the_cluster_alone_is_taken_back() {
+    taken_back(&[Bad::SecondExits], &[]);
 }
 
 #[test]
-fn crashes_that_hide_are_taken_back_without_a_boot_test_too() {
-    taken_back(&Bad::LATER, &["--no-boot-test"]);
+fn without_a_boot_test_crashes_that_hide_behind_good_answers_are_taken_back() {
+    taken_back(&[Bad::ExitsSoon, Bad::ExitsLater, Bad::SecondExits], &["--no-boot-test"]);
 }
 
 #[test]

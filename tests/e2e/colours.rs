@@ -10,6 +10,7 @@ use super::support::bench::Host;
 use super::support::front::{Front, Kind};
 use super::support::pm2::Pm2;
 use super::support::ports;
+use super::support::process::eventually;
 use super::support::shipit::Event;
 use super::support::{APP, App, Bad, Bench, Live, Make};
 
@@ -122,6 +123,9 @@ fn a_colour_that_is_kept_is_gone_back_to_as_it_runs_and_not_kept_over_a_reboot()
     assert_eq!(answers(front.port), first);
     reboot(pm2(bench.host()));
     assert!(pm2(bench.host()).workers(&name("green")).is_empty());
+    // PM2 starts what it brings back and does not wait until it listens.
+    let up = || asks::ask(front.port).map(drop);
+    eventually("the app answers after the reboot", Duration::from_secs(20), up);
     assert_eq!(answers(front.port), first);
 
     // Whose requests go elsewhere is told so, and nothing that is live is touched.
@@ -148,9 +152,9 @@ fn a_share_that_is_not_well_on_one_host_is_put_back_on_all() {
     let first = bench.release(&App::server("v1"));
     bench.config.set("proxy.nginx.pause", "1m");
     let run = bench.start(&App::driven("v2"), &[]);
-    // All hosts are at 20 percent before one of them gets sick.
+    // All hosts are at 20 percent before one of them gets sick: at their second soak, for the first is nobody's.
     let soaks = |event: &Event| event.is("step_note", "shift") && event.text("text").contains("soaking");
-    assert!(run.wait_for_nth(bench.hosts.len(), soaks).is_some(), "{}", run.so_far());
+    assert!(run.wait_for_nth(2 * bench.hosts.len(), soaks).is_some(), "{}", run.so_far());
     for host in &bench.hosts {
         assert!(weights(host).contains("weight=20;") && weights(host).contains("weight=80;"), "{}", weights(host));
     }

@@ -171,6 +171,7 @@ describe('the boot test', () => {
 
   const bad = {
     exits: [/exit code 1/, /bye at once/], throws: [/exit code 1/, /thrown at load/], syntax: [/exit code 1/, /SyntaxError/], unreachable: [/exit code 1|nothing listens/, null],
+    brief: [/exit code 3 0\.\d s after its first good answer/, /going down/],
     silent: [/not well within.*nothing listens on port/, null], rejects: [/exit code 1/, /rejected before listening/], sick: [/status 500 instead of 200/, null], unstyled: [/names \/app\.css, which answers 404/, null],
   };
   Object.keys(bad).forEach(kind => test(`finds out what is ${kind}`, async () => {

@@ -5,6 +5,7 @@
 
 mod assets;
 mod bench;
+mod caddy;
 mod check;
 mod cleanup;
 mod contend;

@@ -15,9 +15,9 @@ pub(in crate::engine) async fn activate(context: &Context<'_>, host: &mut HostRu
     if host.session_over() {
         return Err(host.lost("activate"));
     }
-    host.phase = Phase::Active;
     let limits = Limits::of(release, &host.facts);
-    match host.ask("activate", limits.activate + limits.revert + Duration::from_secs(30), "activate").await? {
+    let limit = limits.activate + limits.revert + Duration::from_secs(30);
+    match host.ask("activate", Phase::Active, limit, "activate").await? {
         Reply::Ready => {
             host.phase = Phase::Held;
             let doubt = match host.session.as_ref().and_then(Session::doubt) {

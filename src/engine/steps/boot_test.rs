@@ -1,4 +1,4 @@
-//! The candidate on a spare port, before anything is switched.
+//! The candidate on a spare port, before anything is switched: it answers, and goes on so for the soak.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 /// The candidate on a spare port; a release that fails it is marked and never switched to.
 pub(in crate::engine) async fn boot_test(context: &Context<'_>, host: &mut HostRun) -> Result<String> {
     let release = context.release();
-    let limit = release.health.within + Duration::from_secs(60);
+    let limit = release.health.within + release.health.soak + Duration::from_secs(60);
     match host.job("boot", "", "boot_test", limit).await {
         Ok(_) => Ok("started, answered, stopped".into()),
         Err(error) => {

@@ -59,8 +59,7 @@ pub(in crate::engine) async fn commit(run: &mut Run) -> Result<()> {
 
 /// `limit`: for what follows.
 async fn commit_one(host: &mut HostRun, limit: Duration) -> Result<String> {
-    host.phase = Phase::Committing;
-    match host.ask("commit", COMMIT_LIMIT, "commit").await? {
+    match host.ask("commit", Phase::Committing, COMMIT_LIMIT, "commit").await? {
         Reply::Committed => host.phase = Phase::Committed,
         Reply::Reverted(why) => {
             host.phase = Phase::Reverted;

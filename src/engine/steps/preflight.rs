@@ -60,7 +60,7 @@ pub(in crate::engine) async fn preflight(run: &mut Run) -> Result<()> {
 async fn make_room(host: &mut HostRun) -> Result<usize> {
     let told = Step::Preflight.word();
     host.events.send(EventKind::StepNote { step: told, text: "too little space: old releases go first".into() });
-    match host.ask("room", Duration::from_secs(660), told).await? {
+    match host.ask("room", host.phase.clone(), Duration::from_secs(660), told).await? {
         Reply::Pruned(removed) => {
             let said = host.session.as_mut().map(|session| std::mem::take(&mut session.said)).unwrap_or_default();
             host.facts.values.extend(said);

@@ -14,7 +14,7 @@ pub(in crate::engine) async fn prune(_: &Context<'_>, host: &mut HostRun) -> Res
     if let Some(session) = &mut host.session {
         session.words_ahead(&["prune", "end"]).await;
     }
-    match host.ask("prune", Duration::from_secs(660), "prune").await {
+    match host.ask("prune", host.phase.clone(), Duration::from_secs(660), "prune").await {
         Ok(Reply::Pruned(0)) => Ok("nothing to remove".into()),
         Ok(Reply::Pruned(n)) => Ok(format!("{} removed", count(n, "release"))),
         _ => {

@@ -62,9 +62,8 @@ async fn lead(host: &mut HostRun, release: &Release, share: u8) -> Result<()> {
     if host.session_over() {
         return Err(host.lost(step));
     }
-    host.phase = Phase::Active;
     let limit = proxy::shift_limit() + Limits::of(release, &host.facts).revert + Duration::from_secs(30);
-    match host.ask(&format!("shift {share}"), limit, step).await? {
+    match host.ask(&format!("shift {share}"), Phase::Active, limit, step).await? {
         Reply::Shifted(led) if led == share => host.phase = Phase::Held,
         Reply::Reverted(why) => {
             host.phase = Phase::Reverted;

@@ -42,21 +42,7 @@ pub(in crate::engine) async fn verify(context: &Context<'_>, host: &mut HostRun)
 /// Looks until all is well, then goes on looking for the soak. What was seen, in a few words.
 async fn look(host: &HostRun, release: &Release) -> Result<String> {
     let health = &release.health;
-    let views = views(host, release).await?;
-    let blocked = || host.transport.as_ref().is_some_and(Transport::forwards_nothing);
-    let mut direct = Vec::new();
-    let mut from_host = false;
-    for view in views {
-        match until_healthy(&view.look, &view.url, health, blocked).await {
-            Ok(()) => direct.push(view),
-            // Where sshd forwards no ports, the host's own node looks in our place.
-            Err(_) if view.forwarded && blocked() => from_host = true,
-            Err(why) => {
-                return Err(host.failed("verify", format!("{} within {}: {why}", view.url, duration(health.within))));
-            }
-        }
-    }
-    let views = direct;
+    let (views, from_host) = well(host, release, "verify").await?;
     let ask_host = || host.job("health", "", "verify", health.within + Duration::from_secs(30));
     if from_host {
         ask_host().await?;
@@ -113,20 +99,29 @@ fn parse(url: &str) -> Result<Url> {
     url.parse().map_err(|error| Error::Usage { what: format!("health: {url} is no URL: {error}"), hint: String::new() })
 }
 
-/// While a share of the requests goes to the release: the same look, for so long.
+/// While only a part of the requests goes to the release, or none yet: the same look, for so long. Where no port is
+/// forwarded the host's own node looks in verify; here the watch over its processes has to do.
 pub(super) async fn watch(host: &HostRun, release: &Release, time: Duration) -> Result<()> {
-    let views = views(host, release).await?;
+    let (views, _) = well(host, release, "shift").await?;
+    soak(host, &release.health, &views, "shift", time).await
+}
+
+/// Looks until all is well: the views that can be looked at from here, and whether there are others, which only the
+/// host's own node can see, for its sshd forwards no ports.
+async fn well(host: &HostRun, release: &Release, step: &'static str) -> Result<(Vec<View>, bool)> {
+    let health = &release.health;
     let blocked = || host.transport.as_ref().is_some_and(Transport::forwards_nothing);
-    let mut direct = Vec::new();
-    for view in views {
-        match until_healthy(&view.look, &view.url, &release.health, blocked).await {
+    let (mut direct, mut from_host) = (Vec::new(), false);
+    for view in views(host, release).await? {
+        match until_healthy(&view.look, &view.url, health, blocked).await {
             Ok(()) => direct.push(view),
-            // The host's own node looks in verify; here the watch over its processes has to do.
-            Err(_) if view.forwarded && blocked() => {}
-            Err(why) => return Err(host.failed("shift", format!("{}: {why}", view.url))),
+            Err(_) if view.forwarded && blocked() => from_host = true,
+            Err(why) => {
+                return Err(host.failed(step, format!("{} within {}: {why}", view.url, duration(health.within))));
+            }
         }
     }
-    soak(host, &release.health, &direct, "shift", time).await
+    Ok((direct, from_host))
 }
 
 /// For the soak's length no worker may restart and no look may fail twice running.

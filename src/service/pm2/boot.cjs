@@ -105,24 +105,44 @@ async function doubtOf(candidate, port, look) {
   return told === NEW ? '' : place.hidden || `it works in ${place.elsewhere}`;
 }
 
-async function untilWell(candidate, def, port, health) {
+const lookAt = ({ candidate, def, port }, health) =>
+  ask(port, Object.assign({}, health, { path: def.asks }), [{ pid: candidate.pid, ids: family(candidate.pid) }], candidate.pid);
+
+async function untilWell(trial, health) {
+  const { candidate, def, port } = trial;
   const look = Object.assign({}, health, { path: def.asks });
   const until = clock() + health.within_ms;
   let last = 'nothing was heard of it';
   while (clock() < until) {
     if (candidate.ended) throw new Failure(candidate.ended);
-    const seen = await ask(port, look, [{ pid: candidate.pid, ids: family(candidate.pid) }], candidate.pid);
+    const seen = await lookAt(trial, health);
     if (!seen.fault) {
       const asset = health.assets && look.path ? await checkAsset(port, look, seen.answer) : null;
-      const doubt = await doubtOf(candidate, port, look);
-      await sleep(300);
-      if (candidate.ended) throw new Failure(`${candidate.ended} right after its first answer`);
-      return { asset, doubt };
+      return { asset, doubt: await doubtOf(candidate, port, look) };
     }
     last = seen.fault;
     await sleep(Math.min(health.interval_ms, 250));
   }
   throw new Failure(`not well within ${health.within_ms / 1000} s: ${last}${strayPort(candidate, port)}`);
+}
+
+// A good answer has to last: in a cluster whatever ends within seconds would end with requests. As in the soak after the
+// switch one silence is none.
+async function soak(trials, health) {
+  const begun = clock();
+  const until = begun + Math.max(health.soak_ms, 300);
+  for (let next = begun + health.interval_ms; clock() < until; await sleep(50)) {
+    stopIfAsked();
+    const due = clock() >= next;
+    if (due) next = clock() + health.interval_ms;
+    for (const trial of trials) {
+      const fault = due ? (await lookAt(trial, health)).fault : null;
+      const since = `${((clock() - begun) / 1000).toFixed(1)} s after its first good answer`;
+      if (trial.candidate.ended) blame(trial, `${trial.candidate.ended} ${since}`);
+      if (fault && trial.silent) blame(trial, `${fault}, ${since}`);
+      if (due) trial.silent = Boolean(fault);
+    }
+  }
 }
 
 // PM2 ends the old worker then, whatever has become of the new one.
@@ -132,18 +152,18 @@ function tellLate({ name, app }, took) {
   note(`${name} takes longer to start than listen_timeout (${app.listen_timeout / 1000} s), after which PM2 ends the old worker: ${rest}; raise it`);
 }
 
-async function bootOne(def, health) {
-  const port = await sparePort();
+function blame({ candidate, def }, message) {
+  const error = new Failure(`boot test of ${def.name}: ${message}`);
+  error.lines = candidate.output.split('\n').filter(line => line.trim()).slice(-20);
+  if (/EADDRINUSE/.test(candidate.output)) error.message += ' (its port is in use: it must take the port from PORT, or set boot_test = false)';
+  throw error;
+}
+
+async function bringUp(trial, health) {
+  const { def, port } = trial;
   const begun = clock();
-  const candidate = launch(def, port);
-  const abandon = () => {
-    killGroup(candidate.pid, 'SIGKILL');
-    process.exit(1);
-  };
-  ['SIGTERM', 'SIGINT', 'SIGHUP'].forEach(signal => process.once(signal, abandon));
-  if (candidate.pid) listGroup(candidate, true);
   try {
-    const { asset, doubt } = await untilWell(candidate, def, port, health);
+    const { asset, doubt } = await untilWell(trial, health);
     note(`boot test of ${def.name}: well after ${((clock() - begun) / 1000).toFixed(1)} s on port ${port}${asset ? `, ${asset} is there` : ''}`);
     if (doubt) note(`not provable here: ${doubt}`);
     tellLate(def, clock() - begun);
@@ -151,12 +171,30 @@ async function bootOne(def, health) {
     if (!(error instanceof Failure)) throw error;
     // What it printed last may still be on its way.
     await sleep(50);
-    error.lines = candidate.output.split('\n').filter(line => line.trim()).slice(-20);
-    error.message = `boot test of ${def.name}: ${error.message}`;
-    if (/EADDRINUSE/.test(candidate.output)) error.message += ' (its port is in use: it must take the port from PORT, or set boot_test = false)';
-    throw error;
+    blame(trial, error.message);
+  }
+}
+
+// All apps run beside each other, as they would live: one soak is enough for all.
+async function bootAll(defs, health) {
+  const trials = [];
+  const abandon = () => {
+    trials.forEach(({ candidate }) => killGroup(candidate.pid, 'SIGKILL'));
+    process.exit(1);
+  };
+  ['SIGTERM', 'SIGINT', 'SIGHUP'].forEach(signal => process.once(signal, abandon));
+  try {
+    for (const def of defs) {
+      stopIfAsked();
+      const port = await sparePort();
+      const candidate = launch(def, port);
+      trials.push({ def, port, candidate, silent: false });
+      if (candidate.pid) listGroup(candidate, true);
+      await bringUp(trials[trials.length - 1], health);
+    }
+    await soak(trials, health);
   } finally {
-    if (candidate.pid) await endCandidate(candidate);
+    await Promise.all(trials.filter(({ candidate }) => candidate.pid).map(({ candidate }) => endCandidate(candidate)));
     ['SIGTERM', 'SIGINT', 'SIGHUP'].forEach(signal => process.removeListener(signal, abandon));
   }
 }
@@ -167,10 +205,7 @@ async function boot() {
   const apps = readJson(path.join(DIR, 'apps.json'));
   const able = apps.filter(def => def.port);
   if (!able.length) return note('skipped: no port is configured');
-  for (const def of able) {
-    stopIfAsked();
-    await bootOne(def, health);
-  }
+  await bootAll(able, health);
 }
 
 // The look that the client takes after the switch, for hosts that forward no ports to it: from here.

@@ -57,9 +57,6 @@ impl Bad {
         Bad::Rejects,
         Bad::Unhealthy,
     ];
-
-    /// Those that only show in the cluster or with time.
-    pub(crate) const LATER: [Bad; 3] = [Bad::ExitsSoon, Bad::ExitsLater, Bad::SecondExits];
 }
 
 const SERVER: &str = r#"// Answers who it is: the version it was written as, its process and its working directory.
