@@ -125,7 +125,7 @@ fn planned(step: Step, verb: Verb, config: &Config, flags: &Flags) -> Planned {
             } else if !service::boots(&config.service) {
                 skip = Some("boot_test = false, or no port".into());
             }
-            "the candidate on a spare loopback port".into()
+            format!("the candidate on a spare loopback port, soak {}", duration(config.health.soak))
         }
         Step::Activate => {
             let batches = match config.rollout.batch {

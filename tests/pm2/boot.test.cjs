@@ -171,7 +171,6 @@ describe('the boot test', () => {
 
   const bad = {
     exits: [/exit code 1/, /bye at once/], throws: [/exit code 1/, /thrown at load/], syntax: [/exit code 1/, /SyntaxError/], unreachable: [/exit code 1|nothing listens/, null],
-    brief: [/exit code 3 0\.\d s after its first good answer/, /going down/],
     silent: [/not well within.*nothing listens on port/, null], rejects: [/exit code 1/, /rejected before listening/], sick: [/status 500 instead of 200/, null], unstyled: [/names \/app\.css, which answers 404/, null],
   };
   Object.keys(bad).forEach(kind => test(`finds out what is ${kind}`, async () => {
@@ -181,6 +180,19 @@ describe('the boot test', () => {
     assert.match(done.why.join(), bad[kind][0]);
     if (bad[kind][1]) assert.match(done.log.join('\n'), bad[kind][1]);
   }));
+
+  test('goes on for the soak where something is live', async () => {
+    world.release('O');
+    world.swap('O');
+    const done = await boot('brief');
+    assert.match(done.why.join(), /exit code 3 \d\.\d s after its first good answer/, done.all);
+    assert.match(done.log.join('\n'), /going down/);
+    const good = await boot('good');
+    assert.strictEqual(good.code, 0, good.all);
+    assert.match(good.note.join(), /answers; soaking 1s/);
+    world.swap('');
+    assert.doesNotMatch((await boot('good')).note.join(), /soaking/);
+  });
 
   test('names the port that a candidate took instead of its own', async () => {
     world.release('A');

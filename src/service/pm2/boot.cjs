@@ -126,11 +126,12 @@ async function untilWell(trial, health) {
   throw new Failure(`not well within ${health.within_ms / 1000} s: ${last}${strayPort(candidate, port)}`);
 }
 
-// A good answer has to last: in a cluster whatever ends within seconds would end with requests. As in the soak after the
-// switch one silence is none.
+// A good answer has to last: in a cluster whatever ends within seconds would end with requests. Where nothing is live
+// there are none. As in the soak after the switch one silence is none.
 async function soak(trials, health) {
   const begun = clock();
-  const until = begun + Math.max(health.soak_ms, 300);
+  const until = begun + (fs.existsSync(CURRENT) ? Math.max(health.soak_ms, 300) : 300);
+  if (until - begun > 300) note(`answers; soaking ${health.soak_ms / 1000}s`);
   for (let next = begun + health.interval_ms; clock() < until; await sleep(50)) {
     stopIfAsked();
     const due = clock() >= next;
