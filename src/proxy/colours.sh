@@ -2,7 +2,7 @@
 # comes into the other, and the proxy leads the requests over. A colour's link changes only while nothing runs there, so
 # a process never finds another release under its feet. The words are those of remote/switch.sh, and
 #   switch_shift N    N percent of the requests go to the new colour; at 100 `current` names its release
-# Needs lib.sh lock.sh, a service's functions with service_free, service_stop and service_resume, a proxy's words;
+# Needs lib.sh lock.sh, a service's functions with service_free, service_stop, service_resume and service_save, a proxy's words;
 # BASE T NEW OLD BLUE_PORT GREEN_PORT PROXY_TEST PROXY_RELOAD DRAIN_S RETIRE, fd 8 for answers.
 # shellcheck shell=sh disable=SC2034,SC2154
 
@@ -153,6 +153,8 @@ switch_forward() {
 switch_shift() {
   [ ! -e "$T/stop" ] || return 2
   [ "$LIVE_COLOUR" != - ] || [ "$1" = 100 ] || return 0
+  # Should the machine lose its power before the commit, both colours come back: whichever requests are led to answers.
+  [ -e "$T/led" ] || service_save
   note "$1% of the requests go to $NEXT_COLOUR, port $COLOUR_PORT"
   case $NEXT_COLOUR in
     blue) proxy_lead "$1" "$((100 - $1))" ;;

@@ -18,6 +18,7 @@
 //! - `service_free`: refuses what stands in the way of a start there; writes nothing
 //! - `service_stop`: ends what runs there, for good
 //! - `service_resume`: whether the new release still runs there, proved as by `service_activate`
+//! - `service_save`: what runs now, both colours, is what a reboot brings back
 //!
 //! Adding one: a variant in `config::Service`, an `.sh` file here, an arm in each `match` below.
 

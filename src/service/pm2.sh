@@ -42,6 +42,7 @@ service_revert() { service_word revert; }
 service_commit() { service_word commit; }
 service_log() { service_word log; }
 service_free() { if [ -n "$T" ]; then service_word free; else pm2_told free; fi; }
+service_save() { service_word save; }
 service_stop() { service_word stop; }
 service_resume() { service_word resume; }
 

@@ -2,15 +2,15 @@
 //! nobody is lost on the way, back neither.
 
 use std::process::Command;
-
 use std::time::Duration;
 
+use super::killed::session;
 use super::support::asks::{self, Load};
 use super::support::bench::Host;
 use super::support::front::{Front, Kind};
 use super::support::pm2::Pm2;
 use super::support::ports;
-use super::support::process::eventually;
+use super::support::process::{Signal, eventually, signal};
 use super::support::shipit::Event;
 use super::support::{APP, App, Bad, Bench, Live, Make};
 
@@ -32,10 +32,11 @@ fn pm2(host: &Host) -> &Pm2 {
     host.pm2.as_ref().unwrap()
 }
 
-/// As after a reboot.
-fn reboot(pm2: &Pm2) {
+/// As after a reboot, until somebody answers: PM2 starts what it brings back and does not wait until it listens.
+fn reboot(pm2: &Pm2, front: &Front) {
     assert!(pm2.run(&["-s", "kill"]).status.success());
     assert!(pm2.run(&["-s", "resurrect"]).status.success());
+    eventually("the app answers after the reboot", Duration::from_secs(20), || asks::ask(front.port).map(drop));
 }
 
 /// Only this colour is there, with this release in all of its workers, and the front leads to it.
@@ -65,8 +66,13 @@ fn answers(port: u16) -> String {
 }
 
 /// A good release, a bad one and the way back, with requests all the while; in the end `v1` is live again.
-fn no_request_is_lost(kind: Kind, how: Bad) -> (Bench, Front) {
-    let (bench, front, first) = led(kind, &[]);
+/// The requests are led over in these shares.
+fn no_request_is_lost(kind: Kind, shift: &[i64], how: Bad) -> (Bench, Front) {
+    let (mut bench, front, first) = led(kind, &[]);
+    if shift.len() > 1 {
+        let table = format!("proxy.{}", front.name());
+        bench.config.set(&format!("{table}.shift"), shift.to_vec()).set(&format!("{table}.pause"), "1s");
+    }
     let load = Load::with_pauses(front.port, Duration::from_millis(5));
     let second = bench.release(&App::server("v2"));
     assert_colour(&bench, &front, "green", &second);
@@ -82,7 +88,7 @@ fn no_request_is_lost(kind: Kind, how: Bad) -> (Bench, Front) {
 
 #[test]
 fn behind_nginx_no_request_is_lost() {
-    let (mut bench, front) = no_request_is_lost(Kind::Nginx, Bad::ExitsSoon);
+    let (mut bench, front) = no_request_is_lost(Kind::Nginx, &[20, 60, 100], Bad::ExitsSoon);
     let said = bench.run("status", &[]).expect(0).says(&[&format!("{APP}-blue"), "proved"]);
     assert!(!said.stdout.contains("contradicted"), "{said}");
     let live = bench.site().current().unwrap();
@@ -96,7 +102,7 @@ fn behind_nginx_no_request_is_lost() {
 
 #[test]
 fn behind_caddy_no_request_is_lost() {
-    let (mut bench, front) = no_request_is_lost(Kind::Caddy, Bad::Unhealthy);
+    let (mut bench, front) = no_request_is_lost(Kind::Caddy, &[100], Bad::Unhealthy);
     let live = bench.site().current().unwrap();
     bench.config.set("proxy.caddy.shift", vec![20, 100]);
     // Weights came with 2.7; whichever is installed, it is said or it works.
@@ -121,11 +127,8 @@ fn a_colour_that_is_kept_is_gone_back_to_as_it_runs_and_not_kept_over_a_reboot()
     bench.run("rollback", &[]).expect(0);
     assert_eq!(pm2(bench.host()).workers(&name("blue")), blue);
     assert_eq!(answers(front.port), first);
-    reboot(pm2(bench.host()));
+    reboot(pm2(bench.host()), &front);
     assert!(pm2(bench.host()).workers(&name("green")).is_empty());
-    // PM2 starts what it brings back and does not wait until it listens.
-    let up = || asks::ask(front.port).map(drop);
-    eventually("the app answers after the reboot", Duration::from_secs(20), up);
     assert_eq!(answers(front.port), first);
 
     // Whose requests go elsewhere is told so, and nothing that is live is touched.
@@ -134,6 +137,27 @@ fn a_colour_that_is_kept_is_gone_back_to_as_it_runs_and_not_kept_over_a_reboot()
     assert_eq!(bench.site().current(), Some(first.clone()));
     front.lead(&bench.site().path);
     assert_eq!(answers(front.port), first);
+}
+
+#[test]
+fn a_power_cut_before_the_commit_leaves_somebody_who_answers() {
+    let (mut bench, front, first) = led(Kind::Nginx, &[("drain", "1s")]);
+    bench.config.set("health.soak", "5s");
+    let run = bench.start(&App::server("v2"), &[]);
+    run.wait_for("all requests are led to it", |event| {
+        event.is("step_note", "verify") && event.text("text").contains("soaking")
+    });
+    let second = run.wait_for("its name", |event| event.kind() == "release").text("release").to_owned();
+    signal(session(&bench), Signal::Kill);
+    run.kill();
+    assert_eq!(answers(front.port), second);
+    reboot(pm2(bench.host()), &front);
+    assert_eq!(answers(front.port), second);
+    bench.run("recover", &[]).expect(0);
+    assert_colour(&bench, &front, "blue", &first);
+    // What was taken back does not come back by itself.
+    reboot(pm2(bench.host()), &front);
+    assert_colour(&bench, &front, "blue", &first);
 }
 
 #[test]

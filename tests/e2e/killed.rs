@@ -155,7 +155,7 @@ fn killed_in_a_rollback() {
 }
 
 /// The process of the session that holds the lock, from the lock's own text.
-fn session(bench: &Bench) -> u32 {
+pub(super) fn session(bench: &Bench) -> u32 {
     let dir = bench.site().dir.join(".shipit");
     let texts = std::fs::read_dir(dir).unwrap().filter_map(|entry| {
         let path = entry.unwrap().path();

@@ -12,9 +12,21 @@ async function free() {
   checkPort(service.port, [service.name], list, false, refuse);
 }
 
+// Takes an app out of what PM2 brings back after a reboot. `pm2 save` does not save an empty list.
+function leaveOut(name) {
+  const file = path.join(HOME, 'dump.pm2');
+  if (!fs.existsSync(file)) return;
+  const saved = readJson(file);
+  const kept = saved.filter(app => app.name !== name);
+  if (kept.length === saved.length) return;
+  fs.writeFileSync(`${file}.part`, JSON.stringify(kept, '', 2), { mode: 0o600 });
+  fs.renameSync(`${file}.part`, file);
+}
+
 // Ends this colour's workers and takes them out of PM2. Those that the daemon no longer knows are not its business.
 async function stopColour() {
   const { service } = settings();
+  leaveOut(service.name);
   const workers = workersOf(await jlist(), service.name);
   if (!workers.length) return;
   if (!workers.every(isOurs)) throw new Failure(`PM2's app ${quoted(service.name)} runs from elsewhere and is not touched`);
@@ -59,13 +71,7 @@ async function proveHere(health) {
 // owner's to end: a web server may still lead to it.
 async function commitColour() {
   const name = JSON.parse(fs.readFileSync(path.join(DIR, 'service.json'), 'utf8')).service.name;
-  const file = path.join(HOME, 'dump.pm2');
-  const saved = readJson(file);
-  const kept = saved.filter(app => app.name !== colourOf(name, otherColour));
-  if (kept.length < saved.length) {
-    fs.writeFileSync(`${file}.part`, JSON.stringify(kept, '', 2), { mode: 0o600 });
-    fs.renameSync(`${file}.part`, file);
-  }
+  leaveOut(colourOf(name, otherColour));
   const former = workersOf(await jlist(), name);
   if (former.length && former.every(isOurs)) note(`PM2's app ${quoted(name)}, of before blue-green, goes on: when nothing leads to it any more, pm2 delete ${quoted(name)} && pm2 save`);
 }

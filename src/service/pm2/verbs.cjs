@@ -73,9 +73,13 @@ async function prepare() {
   note(defs.map(def => `${def.name}: ${def.app.exec_mode}, ${count(wantedInstances(def.app), 'worker')}${def.port ? `, port ${def.port}` : ''}`).join('; '));
 }
 
-async function commit() {
+async function save() {
   const result = await pm2(['save', '--silent'], { ms: 20000 });
   if (result.code !== 0) note(`pm2 save failed (${result.late ? 'no end within 20 s' : `exit ${result.code}`}): after a reboot PM2 brings back what it saved before`);
+}
+
+async function commit() {
+  await save();
   if (COLOUR) await commitColour();
 }
 
@@ -115,7 +119,7 @@ async function log(arg) {
 }
 
 async function main(verb, arg) {
-  const verbs = { facts, baseline, prepare, boot, health, activate, watch, revert, commit, status, survey, log, free, stop: stopColour, resume };
+  const verbs = { facts, baseline, prepare, boot, health, activate, watch, revert, save, commit, status, survey, log, free, stop: stopColour, resume };
   if (!Object.prototype.hasOwnProperty.call(verbs, verb || '')) throw new Failure(`the PM2 driver has no verb ${verb}`);
   process.chdir(HERE);
   try {
