@@ -154,7 +154,7 @@ switch_shift() {
   [ ! -e "$T/stop" ] || return 2
   [ "$LIVE_COLOUR" != - ] || [ "$1" = 100 ] || return 0
   # Should the machine lose its power before the commit, both colours come back: whichever requests are led to answers.
-  [ -e "$T/led" ] || service_save
+  [ -e "$T/led" ] || service_save || why "which colours a reboot brings back can't be saved" || return 1
   note "$1% of the requests go to $NEXT_COLOUR, port $COLOUR_PORT"
   case $NEXT_COLOUR in
     blue) proxy_lead "$1" "$((100 - $1))" ;;

@@ -20,7 +20,7 @@ const COLOURS: &str = include_str!("colours.sh");
 const NGINX: &str = include_str!("nginx.sh");
 const CADDY: &str = include_str!("caddy.sh");
 
-/// How long the test and the reload line may take, each, and the proxy to take its config over.
+/// How long each may take: the service's save, the proxy's test and reload line, and the proxy to take its config over.
 const LINE: Duration = Duration::from_secs(30);
 
 /// The words of a switch between two colours, as sh.
@@ -60,7 +60,7 @@ pub fn port(proxy: &Proxy, colour: &str) -> Option<u16> {
 
 /// The longest that one shift may take.
 pub fn shift_limit() -> Duration {
-    LINE * 3
+    LINE * 4
 }
 
 /// The longest that the way back may take beside the service's own.

@@ -222,7 +222,7 @@ word() {
     activate-idle) if [ -L "$T/new" ] && [ -z "$JOB$LEAVE" ] && read -r ACTIVATE_S REVERT_S _ <"$T/limits"; then STATE=active; start activate "$ACTIVATE_S"; else leave "nothing to activate"; fi ;;
     # What a client sends is no number until it was looked at.
     shift\ [0-9]-held | shift\ [0-9][0-9]-held | shift\ 100-held)
-      if [ -s "$T/colours" ] && [ -z "$JOB$LEAVE" ]; then SHARE=${1#* } STATE=active; start shift 90 "$SHARE"; else leave "nonsense: nothing to shift"; fi ;;
+      if [ -s "$T/colours" ] && [ -z "$JOB$LEAVE" ]; then SHARE=${1#* } STATE=active; start shift 120 "$SHARE"; else leave "nonsense: nothing to shift"; fi ;;
     commit-held)
       if [ -s "$T/colours" ] && [ ! -e "$T/whole" ]; then leave "nonsense: commit before all requests are shifted"
       elif lock_mine && mv -f .shipit/pending .shipit/committed; then

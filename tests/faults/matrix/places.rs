@@ -119,6 +119,9 @@ const PM2_SAVE_LATE: Place = pm2("connect", "pm2 save", "save *").phase(Phase::R
 const PROXY_KNOWN: Place = tool("connect", "proxy test", "line-test", "*");
 const COLOUR_STOP: Place = colours("activate", "colour stop", "node", "*service.cjs stop");
 const COLOUR_LINK: Place = colours("activate", "colour link", "mv", "*.shipit/t.*/next/* colours/");
+/// Both colours, before anybody is led to the new one.
+const BOTH_SAVED: Place = colours("shift", "pm2 save", "node", "*service.cjs save");
+const COLOUR_SAVE: Place = tool("commit", "pm2 save", "node", "*service.cjs commit").phase(Phase::After).optional();
 const PROXY_FILE: Place = colours("shift", "proxy file", "mv", "*/upstream.new *");
 const PROXY_TEST: Place =
     tool("shift", "proxy test", "", "").at(At::Tool("line-test", "*", "[ -L .shipit/pending ]")).phase(Phase::Switched);
@@ -217,7 +220,7 @@ fn all_places(service: Service, verb: Verb) -> Vec<Place> {
             let led = verb != Verb::First;
             all.extend([COLOUR_STOP, COLOUR_LINK, PM2_START, WORKER]);
             all.extend(led.then_some([COLOUR_LOOK, ALONE]).into_iter().flatten());
-            all.extend([PROXY_FILE, PROXY_TEST, PROXY_RELOAD]);
+            all.extend([BOTH_SAVED, PROXY_FILE, PROXY_TEST, PROXY_RELOAD]);
             all.extend(led.then_some(SHARE));
             all.push(COLOUR_SWITCH);
         } else {
@@ -233,7 +236,8 @@ fn all_places(service: Service, verb: Verb) -> Vec<Place> {
         if verb != Verb::First {
             all.extend(colours(&[COLOUR_DRAIN, COLOUR_END, PM2_DELETE]));
         }
-        all.extend(pm2(&[SAVE]));
+        all.extend(one_place(&[SAVE]));
+        all.extend(colours(&[COLOUR_SAVE]));
         all.push(AFTER);
         all.extend((verb != Verb::First).then_some(PRUNE));
     }
