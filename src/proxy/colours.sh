@@ -52,7 +52,20 @@ switch_known() {
 proxy_line() {
   PATH=$PATH:/usr/sbin:/sbin timeout 30 sh -c "$1" </dev/null >"$2" 2>&1 8>&- && return 0
   code=$?
-  PROXY_WHY="\`$1\` ended with $code: $(grep -v '^$' "$2" | tail -n 1)"
+  # nginx says what is wrong, and then that something is.
+  PROXY_WHY="\`$1\` ended with $code: $({ grep '\[emerg]' "$2" || grep -v '^$' "$2"; } | tail -n 1)"
+  return 1
+}
+
+# Whether sudo lets us run the reload line, asked before it is needed: who can't reload the proxy can't put it back either.
+proxy_may_reload() {
+  case $PROXY_RELOAD in
+    *[!A-Za-z0-9_./:@%=,\ -]*) return 0 ;;
+    "sudo "*) line=${PROXY_RELOAD#sudo } ;;
+    *) return 0 ;;
+  esac
+  PATH=$PATH:/usr/sbin:/sbin timeout 30 sh -c "sudo -n -l ${line#-n }" </dev/null >/dev/null 2>&1 8>&- && return 0
+  PROXY_WHY="\`$PROXY_RELOAD\` is nothing that sudo lets $(id -un) run"
   return 1
 }
 
@@ -65,9 +78,13 @@ proxy_well() {
   code=$?
   UNLED=$(proxy_shows "$shown") LEARNED=$(proxy_learn "$shown")
   rm -f "$shown"
-  [ "$code" != 0 ] || return 0
-  printf 'refuse the proxy would not take its config: %s\tcorrect it on the host; where the line needs rights that %s lacks, let sudo give them (visudo): %s ALL=(root) NOPASSWD: %s, %s; or name other lines: test and reload in [proxy]\n' \
-    "$(plain "$PROXY_WHY")" "$(id -un)" "$(id -un)" "$(proxy_allowed "$PROXY_TEST")" "$(proxy_allowed "$PROXY_RELOAD")" >&8
+  wrong="the proxy would not take its config"
+  if [ "$code" = 0 ]; then
+    proxy_may_reload && return 0
+    wrong="the proxy could not be reloaded"
+  fi
+  printf 'refuse %s: %s\tcorrect it on the host; where the line needs rights that %s lacks, let sudo give them (visudo): %s ALL=(root) NOPASSWD: %s, %s; or name other lines: test and reload in [proxy]\n' \
+    "$wrong" "$(plain "$PROXY_WHY")" "$(id -un)" "$(id -un)" "$(proxy_allowed "$PROXY_TEST")" "$(proxy_allowed "$PROXY_RELOAD")" >&8
   return 1
 }
 

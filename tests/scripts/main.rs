@@ -5,7 +5,6 @@
 
 mod assets;
 mod bench;
-mod caddy;
 mod check;
 mod cleanup;
 mod contend;
@@ -26,6 +25,7 @@ mod records;
 mod reuse;
 mod path;
 mod paused;
+mod proxies;
 mod power;
 mod silent;
 mod space;
