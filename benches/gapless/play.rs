@@ -43,6 +43,11 @@ struct Run {
     live: bool,
 }
 
+/// How often the proxies are reloaded in a round, where that is all that is done.
+const RELOADS: usize = 20;
+/// So many requests come between two reloads, that connections are kept and idle again.
+const BETWEEN: u64 = 100;
+
 /// Plays so many rounds: in each a good deploy, then one that fails; after every third a rollback.
 pub(crate) fn play(row: Row, rounds: usize, rate: Rate) -> Played {
     let mut stage = Stage::new(row);
@@ -51,6 +56,19 @@ pub(crate) fn play(row: Row, rounds: usize, rate: Rate) -> Played {
     while load.look(|tally| tally.releases.is_empty()) {
         std::thread::sleep(Duration::from_millis(20));
     }
+    let (runs, count) = match row {
+        Row::Reloads => stage.reloads(&load, rounds * RELOADS),
+        _ => play_runs(&mut stage, &load, rounds),
+    };
+    let tally = load.finish();
+    let of_failed = stage.strays(&runs, &tally);
+    let lost = tally.lost.iter().map(|lost| told(lost, &runs)).collect();
+    let said = stage.fronts.iter().map(Front::said).collect();
+    Played { row, tally, runs: count, odd: std::mem::take(&mut stage.odd), of_failed, lost, said }
+}
+
+/// The runs of a row.
+fn play_runs(stage: &mut Stage, load: &Load, rounds: usize) -> (Vec<Run>, BTreeMap<Phase, usize>) {
     let mut runs = Vec::new();
     let mut count = BTreeMap::new();
     for round in 0..rounds {
@@ -72,11 +90,7 @@ pub(crate) fn play(row: Row, rounds: usize, rate: Rate) -> Played {
             *count.entry(Phase::Rollback).or_default() += 1;
         }
     }
-    let tally = load.finish();
-    let of_failed = stage.strays(&runs, &tally);
-    let lost = tally.lost.iter().map(|lost| told(lost, &runs)).collect();
-    let said = stage.fronts.iter().map(Front::said).collect();
-    Played { row, tally, runs: count, odd: std::mem::take(&mut stage.odd), of_failed, lost, said }
+    (runs, count)
 }
 
 /// When one was lost, by the run that went on then or had gone on last.
@@ -158,6 +172,19 @@ impl Stage {
             self.odd.push(format!("{release} ended with {code:?}\n{output}"));
         }
         Run { release: release.to_owned(), began, ended, live: code == Some(0) }
+    }
+
+    /// So often each proxy is told the config that it has, and takes it.
+    fn reloads(&self, load: &Load, times: usize) -> (Vec<Run>, BTreeMap<Phase, usize>) {
+        let requests = || load.look(|tally| tally.sum(|_, _| true).requests);
+        for front in self.fronts.iter().cycle().take(times * self.fronts.len()) {
+            let before = requests();
+            while requests() < before + BETWEEN {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            front.lead_to(self.bench.host().port);
+        }
+        (Vec::new(), BTreeMap::from([(Phase::Good, times)]))
     }
 
     fn rollback(&mut self) -> Run {

@@ -13,10 +13,13 @@ pub(crate) enum Row {
     Nginx,
     Caddy,
     Command,
+    /// No way to run an app: the proxies alone are reloaded, and nothing is deployed.
+    Reloads,
 }
 
 impl Row {
-    pub(crate) const ALL: [Row; 6] = [Row::Pm2, Row::Pm2Stock, Row::Pm2Fork, Row::Nginx, Row::Caddy, Row::Command];
+    pub(crate) const ALL: [Row; 7] =
+        [Row::Pm2, Row::Pm2Stock, Row::Pm2Fork, Row::Nginx, Row::Caddy, Row::Command, Row::Reloads];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -26,6 +29,7 @@ impl Row {
             Row::Nginx => "PM2, blue-green with nginx",
             Row::Caddy => "PM2, blue-green with Caddy",
             Row::Command => "`command`: stopped and started",
+            Row::Reloads => "nginx and Caddy reloaded, nothing deployed",
         }
     }
 
@@ -39,6 +43,7 @@ impl Row {
         match self {
             Row::Nginx => &[Way::Nginx, Way::NginxKept],
             Row::Caddy => &[Way::Caddy],
+            Row::Reloads => &[Way::Nginx, Way::NginxKept, Way::Caddy],
             _ => &[Way::Direct, Way::Nginx, Way::NginxKept, Way::Caddy],
         }
     }

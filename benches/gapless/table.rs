@@ -56,7 +56,9 @@ pub(crate) fn markdown(all: &[Played]) -> String {
     for played in all {
         let sum = played.tally.sum(|_, _| true);
         let of = |phase: Phase| played.tally.sum(|one, _| one == phase);
-        let failed: Vec<String> = Phase::ALL.iter().map(|phase| failures(&of(*phase))).collect();
+        let played_in = |phase: &Phase| played.runs.contains_key(phase);
+        let told = |phase: &Phase| if played_in(phase) { failures(&of(*phase)) } else { "-".to_owned() };
+        let failed: Vec<String> = Phase::ALL.iter().map(told).collect();
         // Who asks for three seconds waits for three seconds.
         let gap = played.tally.sum(|_, kind| kind.ask != Ask::Slow).gap.as_millis();
         let name = played.row.name();

@@ -187,6 +187,8 @@ describe('the boot test', () => {
     const done = await boot('brief');
     assert.match(done.why.join(), /exit code 3 \d\.\d s after its first good answer/, done.all);
     assert.match(done.log.join('\n'), /going down/);
+    const sickens = await boot('sickens');
+    assert.match(sickens.why.join(), /status is "sick" instead of "ok", \d\.\d s after its first good answer/, sickens.all);
     const good = await boot('good');
     assert.strictEqual(good.code, 0, good.all);
     assert.match(good.note.join(), /answers; soaking 1s/);

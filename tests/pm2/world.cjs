@@ -53,6 +53,7 @@ const SERVERS = {
   second: GOOD + 'if (process.env.NODE_APP_INSTANCE === "1") process.exit(1); listen();',
   rejects: GOOD + '(async () => { await null; throw new Error("rejected before listening"); })().then(listen);',
   sick: GOOD.replace("'ok'", "'sick'").replace('return a.end(JSON', 'a.statusCode = 500; return a.end(JSON') + 'listen();',
+  sickens: GOOD.replace("'ok'", "Date.now() - born > 700 ? 'sick' : 'ok'") + 'let born = Infinity; server.on("listening", () => { born = Date.now(); }); listen();',
   unstyled: GOOD.replace("return a.end('body{}');", "{ a.statusCode = 404; return a.end('no'); }") + 'listen();',
   stubborn: 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000);' + GOOD + 'listen();',
 };

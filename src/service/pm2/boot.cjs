@@ -127,7 +127,7 @@ async function untilWell(trial, health) {
 }
 
 // A good answer has to last: in a cluster whatever ends within seconds would end with requests. Where nothing is live
-// there are none. As in the soak after the switch one silence is none.
+// there are none. As in the soak after the switch a wrong answer is final, and one silence is none.
 async function soak(trials, health) {
   const begun = clock();
   const until = begun + (fs.existsSync(CURRENT) ? Math.max(health.soak_ms, 300) : 300);
@@ -137,11 +137,11 @@ async function soak(trials, health) {
     const due = clock() >= next;
     if (due) next = clock() + health.interval_ms;
     for (const trial of trials) {
-      const fault = due ? (await lookAt(trial, health)).fault : null;
+      const seen = due ? await lookAt(trial, health) : {};
       const since = `${((clock() - begun) / 1000).toFixed(1)} s after its first good answer`;
-      if (trial.candidate.ended) blame(trial, `${trial.candidate.ended} ${since}`);
-      if (fault && trial.silent) blame(trial, `${fault}, ${since}`);
-      if (due) trial.silent = Boolean(fault);
+      if (trial.candidate.ended) await blame(trial, `${trial.candidate.ended} ${since}`);
+      if (seen.fault && (seen.answer || trial.silent)) await blame(trial, `${seen.fault}, ${since}`);
+      if (due) trial.silent = Boolean(seen.fault);
     }
   }
 }
@@ -153,7 +153,9 @@ function tellLate({ name, app }, took) {
   note(`${name} takes longer to start than listen_timeout (${app.listen_timeout / 1000} s), after which PM2 ends the old worker: ${rest}; raise it`);
 }
 
-function blame({ candidate, def }, message) {
+async function blame({ candidate, def }, message) {
+  // What it printed last may still be on its way.
+  await sleep(50);
   const error = new Failure(`boot test of ${def.name}: ${message}`);
   error.lines = candidate.output.split('\n').filter(line => line.trim()).slice(-20);
   if (/EADDRINUSE/.test(candidate.output)) error.message += ' (its port is in use: it must take the port from PORT, or set boot_test = false)';
@@ -170,9 +172,7 @@ async function bringUp(trial, health) {
     tellLate(def, clock() - begun);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    // What it printed last may still be on its way.
-    await sleep(50);
-    blame(trial, error.message);
+    await blame(trial, error.message);
   }
 }
 

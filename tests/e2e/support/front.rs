@@ -149,7 +149,10 @@ impl Front {
             Kind::Nginx => self.run(NGINX, &["-c", &path, "-s", "reload"]),
             Kind::Caddy => {
                 let admin = format!("127.0.0.1:{}", self.admin);
-                self.run("caddy", &["reload", "--adapter", "caddyfile", "--address", &admin, "--config", &path])
+                self.run(
+                    "caddy",
+                    &["reload", "--force", "--adapter", "caddyfile", "--address", &admin, "--config", &path],
+                )
             }
         };
         assert!(done.success());
