@@ -16,7 +16,8 @@ impl Config {
         config
     }
 
-    /// The tiny server of `apps` under PM2, with the shortest waits that still prove something.
+    /// The tiny server of `apps` under PM2, with the shortest waits that still prove something; but a good worker has time
+    /// on a busy machine, where PM2's primary may not hand it a connection for seconds.
     pub(crate) fn pm2(port: u16, instances: i64) -> Config {
         let mut config = Config::files();
         config
@@ -28,7 +29,7 @@ impl Config {
             .set("health.path", "/health")
             .set("health.timeout", "2s")
             .set("health.interval", "200ms")
-            .set("health.within", "4s")
+            .set("health.within", "12s")
             .set("health.soak", "1s")
             .set("rollout.silence", "6s");
         config
