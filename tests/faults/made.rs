@@ -10,12 +10,14 @@ use crate::support::process::Signal;
 
 /// A home that real runs have made.
 pub(crate) fn make(ground: &Ground, number: usize, service: Service, way: Way, verb: Verb) -> Made {
-    let find = |of: Service, name: &str| places(of, Verb::Deploy).into_iter().find(|place| place.name == name).unwrap();
+    let find = |of: Service, step: &str, name: &str| {
+        places(of, Verb::Deploy).into_iter().find(|place| (place.step, place.name) == (step, name)).unwrap()
+    };
     let place = match (verb, service) {
-        (Verb::Finish, _) => find(Service::None, "record"),
+        (Verb::Finish, _) => find(Service::None, "commit", "record"),
         // All requests go to the new colour.
-        (_, Service::Colours) => find(service, "soak"),
-        _ => find(service, "look"),
+        (_, Service::Colours) => find(service, "verify", "soak"),
+        _ => find(service, "verify", "look"),
     };
     let case = Case { service, way, verb: Verb::Deploy, place, fault: Fault::Killed };
     let mut bench = Bench::new(ground, number, &case);
