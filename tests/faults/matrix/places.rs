@@ -121,7 +121,8 @@ const COLOUR_STOP: Place = colours("activate", "colour stop", "node", "*service.
 const COLOUR_LINK: Place = colours("activate", "colour link", "mv", "*.shipit/t.*/next/* colours/");
 /// Both colours, before anybody is led to the new one.
 const BOTH_SAVED: Place = colours("shift", "pm2 save", "node", "*service.cjs save");
-const COLOUR_SAVE: Place = tool("commit", "pm2 save", "node", "*service.cjs commit").phase(Phase::After).optional();
+const COLOUR_SAVE: Place =
+    tool("commit", "pm2 save", "node", "*service.cjs commit").program().phase(Phase::After).optional();
 const PROXY_FILE: Place = colours("shift", "proxy file", "mv", "*/upstream.new *");
 const PROXY_TEST: Place =
     tool("shift", "proxy test", "", "").at(At::Tool("line-test", "*", "[ -L .shipit/pending ]")).phase(Phase::Switched);
