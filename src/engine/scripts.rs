@@ -473,8 +473,9 @@ b",
         let shellcheck = ["shellcheck", "-s", "sh", "-f", "gcc", "-e", excepted];
         let tools = [&["dash", "-n"][..], &["bash", "--posix", "-n"], &["busybox", "sh", "-n"], &shellcheck];
         let folder = tempfile::tempdir().unwrap();
-        let files: Vec<PathBuf> = rendered().iter().map(|(name, _)| folder.path().join(name)).collect();
-        files.iter().zip(rendered()).for_each(|(file, (_, text))| std::fs::write(file, text).unwrap());
+        let all = rendered();
+        let files: Vec<PathBuf> = all.iter().map(|(name, _)| folder.path().join(name)).collect();
+        files.iter().zip(&all).for_each(|(file, (_, text))| std::fs::write(file, text).unwrap());
         // A minute of shellcheck: the longest of all unit tests.
         let part = |first: usize| -> String {
             files.iter().skip(first).step_by(2).flat_map(|file| tools.iter().map(|tool| told(tool, file))).collect()

@@ -105,17 +105,15 @@ async function doubtOf(candidate, port, look) {
   return told === NEW ? '' : place.hidden || `it works in ${place.elsewhere}`;
 }
 
-const lookAt = ({ candidate, def, port }, health) =>
-  ask(port, Object.assign({}, health, { path: def.asks }), [{ pid: candidate.pid, ids: family(candidate.pid) }], candidate.pid);
+const lookAt = ({ candidate, port, look }) => ask(port, look, [{ pid: candidate.pid, ids: family(candidate.pid) }], candidate.pid);
 
 async function untilWell(trial, health) {
-  const { candidate, def, port } = trial;
-  const look = Object.assign({}, health, { path: def.asks });
+  const { candidate, port, look } = trial;
   const until = clock() + health.within_ms;
   let last = 'nothing was heard of it';
   while (clock() < until) {
     if (candidate.ended) throw new Failure(candidate.ended);
-    const seen = await lookAt(trial, health);
+    const seen = await lookAt(trial);
     if (!seen.fault) {
       const asset = health.assets && look.path ? await checkAsset(port, look, seen.answer) : null;
       return { asset, doubt: await doubtOf(candidate, port, look) };
@@ -137,7 +135,7 @@ async function soak(trials, health) {
     const due = clock() >= next;
     if (due) next = clock() + health.interval_ms;
     for (const trial of trials) {
-      const seen = due ? await lookAt(trial, health) : {};
+      const seen = due ? await lookAt(trial) : {};
       const since = `${((clock() - begun) / 1000).toFixed(1)} s after its first good answer`;
       if (trial.candidate.ended) await blame(trial, `${trial.candidate.ended} ${since}`);
       if (seen.fault && (seen.answer || trial.silent)) await blame(trial, `${seen.fault}, ${since}`);
@@ -189,7 +187,7 @@ async function bootAll(defs, health) {
       stopIfAsked();
       const port = await sparePort();
       const candidate = launch(def, port);
-      trials.push({ def, port, candidate, silent: false });
+      trials.push({ def, port, candidate, look: Object.assign({}, health, { path: def.asks }), silent: false });
       if (candidate.pid) listGroup(candidate, true);
       await bringUp(trials[trials.length - 1], health);
     }
