@@ -50,18 +50,18 @@ command_seen() {
   [ -n "$inodes" ] || return 0
   SEEN=hidden
   here=$(pwd -P)
-  for p in /proc/[0-9]*; do
-    held=$(ls -l "$p/fd" 2>/dev/null) || continue
-    for inode in $inodes; do
-      case $held in *"socket:[$inode]"*) ;; *) continue ;; esac
-      pid=${p#/proc/}
-      proc_stat "$pid" || continue
-      at=$(readlink "$p/cwd" 2>/dev/null) || continue
-      case $at in
-        "$here/releases/"*) at=${at#"$here/releases/"} at=${at%%/*} SEEN="$pid ${at%% *} $P_START"; return 0 ;;
-        *) SEEN="$pid - $P_START" ;;
-      esac
-    done
+  # One look at everybody: a tool called for each process takes a second where there are hundreds of them.
+  set --
+  for inode in $inodes; do set -- "$@" -e "/socket:\\[$inode\\]\$/{g;p;}"; done
+  # shellcheck disable=SC2012 # only numbers and what stands behind the arrow are looked for
+  for p in $(ls -ln /proc/[0-9]*/fd 2>/dev/null | sed -n -e '/^\/proc\/[0-9]*\/fd:$/{h;d;}' "$@"); do
+    p=${p%/fd:} pid=${p#/proc/}
+    proc_stat "$pid" || continue
+    at=$(readlink "$p/cwd" 2>/dev/null) || continue
+    case $at in
+      "$here/releases/"*) at=${at#"$here/releases/"} at=${at%%/*} SEEN="$pid ${at%% *} $P_START"; return 0 ;;
+      *) SEEN="$pid - $P_START" ;;
+    esac
   done
 }
 
