@@ -1,7 +1,7 @@
 //! The fault matrix: for each service, verb, place in a run and fault the invariant holds, the exit code tells the truth,
 //! and the next deploy just works. A harness of its own: cases are data, and the table in README is made of them.
 //!
-//!   tests/run faults             the daily set, and some others by chance
+//!   tests/run faults             the daily set, and others by chance until twelve minutes are over
 //!   tests/run faults --full      every case
 //!   tests/run faults WORD...     the cases whose name has all the words; with `--daily` those of the daily set
 //!
@@ -45,13 +45,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ground::Ground;
 use matrix::{Case, cases, daily, left_over};
 
-/// So many cases are played every day that are not of the daily set.
+/// So many cases are played every day that are not of the daily set, whatever they are.
 const BY_CHANCE: usize = 20;
+
+/// So long after the start the light ones of the others go on being begun: with the last of them it is twelve minutes.
+const ROOM: Duration = Duration::from_secs(690);
 
 fn main() -> ExitCode {
     let mut words = Vec::new();
@@ -77,14 +80,16 @@ fn main() -> ExitCode {
         }
     }
     // Who names cases means all that have the name.
+    let mut others = Vec::new();
     let all = if full || !(words.is_empty() || by_day) {
         cases()
     } else {
         let mut all = daily();
-        let mut others = left_over(&all);
+        others = left_over(&all);
         shuffle(&mut others, seed);
         println!("{} cases, and {BY_CHANCE} others by chance: --seed {seed}", all.len());
-        all.extend(others.into_iter().take(BY_CHANCE));
+        all.extend(others.drain(..BY_CHANCE));
+        others.retain(|case| case.is_light() && !by_day);
         all
     };
     let mut chosen: Vec<Case> =
@@ -93,6 +98,7 @@ fn main() -> ExitCode {
         println!("a sample of {sample} of {} cases, seed {seed}", chosen.len());
         shuffle(&mut chosen, seed);
         chosen.truncate(sample);
+        others.clear();
     }
     if list {
         chosen.iter().for_each(|case| println!("{case}"));
@@ -101,7 +107,7 @@ fn main() -> ExitCode {
     // What waits is played beside what works, and what waits longest begins first.
     shuffle(&mut chosen, seed);
     chosen.sort_by_key(|case| !case.is_slow());
-    let failed = play_all(&chosen, jobs);
+    let failed = play_all(&chosen, &others, jobs);
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -116,25 +122,27 @@ fn shuffle(cases: &mut [Case], seed: u64) {
     }
 }
 
-/// Plays the cases, so many at once; those that failed.
-fn play_all(chosen: &[Case], jobs: usize) -> Vec<(Case, String)> {
+/// Plays the cases, so many at once, and of the others those that there is room for; those that failed.
+fn play_all(chosen: &[Case], others: &[Case], jobs: usize) -> Vec<(Case, String)> {
     // What a case panics with is told once, at its end.
     std::panic::set_hook(Box::new(|_| {}));
     let began = Instant::now();
     let ground = Ground::new();
-    let next = AtomicUsize::new(0);
+    let (next, played) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(case) = chosen.get(number) else { return };
+                    let has_room = || began.elapsed() < ROOM;
+                    let other = || others.get(number - chosen.len()).filter(|_| has_room());
+                    let Some(case) = chosen.get(number).or_else(other) else { return };
+                    played.fetch_add(1, Ordering::SeqCst);
                     let start = Instant::now();
-                    let played = catch_unwind(AssertUnwindSafe(|| case::play(&ground, number, case)));
-                    let played = played.unwrap_or_else(|panic| Err(said(&*panic)));
+                    let result = catch_unwind(AssertUnwindSafe(|| case::play(&ground, number, case)));
                     let seconds = start.elapsed().as_secs_f64();
-                    match played {
+                    match result.unwrap_or_else(|panic| Err(said(&*panic))) {
                         Ok(()) => println!("ok      {seconds:5.1} s  {case}"),
                         Err(why) => {
                             println!("FAILED  {seconds:5.1} s  {case}\n{why}\n");
@@ -146,7 +154,7 @@ fn play_all(chosen: &[Case], jobs: usize) -> Vec<(Case, String)> {
         }
     });
     let failed = failed.into_inner().unwrap();
-    println!("{} cases in {:.0} s, {} failed", chosen.len(), began.elapsed().as_secs_f64(), failed.len());
+    println!("{} cases in {:.0} s, {} failed", played.into_inner(), began.elapsed().as_secs_f64(), failed.len());
     failed.iter().for_each(|(case, _)| println!("  failed: {case}"));
     failed
 }

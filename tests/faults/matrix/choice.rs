@@ -1,5 +1,5 @@
-//! What is played every day: where a case takes a second or two, each fault in each step of each verb; of the others so few
-//! that no two parts of the matrix that can meet are left apart.
+//! What is played every day: so few cases that twelve minutes on two cores are enough, so chosen that no two parts of the
+//! matrix that can meet are left apart; and what is played besides, as long as there is time.
 
 use std::collections::HashSet;
 
@@ -8,10 +8,10 @@ use super::{At, Case, Phase, Place, Service, cases, places};
 /// Two parts of the matrix that meet in a case.
 type Pair = (String, String);
 
-/// The daily set. Of files only and of a service of one's own lines: each verb with each step and each fault, and each fault
-/// in each kind of place of a step. PM2's tools take seconds, so of its cases only those where PM2 takes part: each phase of
-/// a run with each fault, for where PM2 does not, a service of one's own lines runs the very same scripts. Blue-green starts
-/// and ends two apps in each of its cases: each fault while the requests are led over, once elsewhere, and each place.
+/// The daily set: each kind of place of each step meets each fault; each verb, service and way meets each fault and each
+/// step; each place is there. PM2's tools take seconds, so of its cases only those where PM2 takes part: each phase of a run
+/// with each fault, for where PM2 does not, a service of one's own lines runs the very same scripts. Blue-green starts and
+/// ends two apps in each of its cases: each fault while the requests are led over, and each other step once.
 pub(crate) fn daily() -> Vec<Case> {
     let all = cases();
     let (colours, rest): (Vec<Case>, Vec<Case>) = all.into_iter().partition(|case| case.service == Service::Colours);
@@ -24,7 +24,7 @@ pub(crate) fn daily() -> Vec<Case> {
     chosen
 }
 
-/// What the daily set has not, for a few more of them by chance.
+/// What the daily set has not and what waits for no limit of minutes.
 pub(crate) fn left_over(daily: &[Case]) -> Vec<Case> {
     let have: HashSet<&Case> = daily.iter().collect();
     cases().into_iter().filter(|case| !have.contains(case) && !case.is_slow()).collect()
@@ -61,22 +61,20 @@ fn pairs(case: &Case) -> Vec<Pair> {
     let (fault, step) = (case.fault.word(), case.place.step);
     let Place { owner, phase, vital, .. } = case.place;
     if case.service == Service::Colours {
-        let forward = phase == Phase::Switched;
-        return vec![pair(format!("{forward}"), fault), pair(format!("{step}/{}", case.place.name), "")];
+        return vec![if phase == Phase::Switched { pair(service, fault) } else { pair(service, step) }];
     }
     // Places of a step that are alike stand for each other, and of PM2's all of a phase.
     let alike =
         if case.service == Service::Pm2 { format!("{phase:?}") } else { format!("{step} {owner:?} {phase:?} {vital}") };
-    let mut pairs = vec![
+    vec![
         pair(alike, fault),
         pair(format!("{step}/{}", case.place.name), &way),
+        pair(verb.clone(), fault),
+        pair(verb.clone(), step),
+        pair(service.clone(), fault),
+        pair(service.clone(), step),
+        pair(service, &verb),
         pair(way.clone(), fault),
         pair(way, &verb),
-    ];
-    if case.service == Service::Pm2 {
-        pairs.extend([pair(verb.clone(), fault), pair(verb, step)]);
-    } else {
-        pairs.push(pair(format!("{service} {verb} {step}"), fault));
-    }
-    pairs
+    ]
 }

@@ -203,6 +203,11 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 impl Case {
+    /// Whether PM2 has no part in it: such a case takes a second or two of a core.
+    pub(crate) fn is_light(&self) -> bool {
+        matches!(self.service, Service::None | Service::Command)
+    }
+
     /// Whether it waits out a limit that no config shortens.
     pub(crate) fn is_slow(&self) -> bool {
         let name = self.place.name;
