@@ -51,7 +51,7 @@ use ground::Ground;
 use matrix::{Case, cases, daily, left_over};
 
 /// So many cases are played every day that are not of the daily set, whatever they are.
-const BY_CHANCE: usize = 20;
+const BY_CHANCE: usize = 12;
 
 /// So long after the start the light ones of the others go on being begun: with the last of them it is twelve minutes.
 const ROOM: Duration = Duration::from_secs(690);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bench::Bench;
 use crate::support::apps::App;
-use crate::support::process::{Signal, alive, command_line, descendants, eventually, signal};
+use crate::support::process::{Signal, alive, descendants, eventually, signal};
 use crate::support::shipit::Running;
 use crate::support::site::Live;
 
@@ -30,9 +30,11 @@ fn live(bench: &mut Bench) -> String {
 fn shut(bench: &Bench, run: &Running) -> Vec<u32> {
     let host = bench.lock().pid;
     let on_host = |pid: u32| pid == host || !in_project(bench, pid);
-    let mut all: Vec<u32> =
-        descendants(run.pid()).into_iter().filter(|pid| !on_host(*pid)).chain([run.pid()]).collect();
-    all.iter().for_each(|pid| assert!(signal(*pid, Signal::Stop), "{}", command_line(*pid)));
+    // shipit first: from then on it starts nothing. What it had started may end by itself at any time.
+    assert!(signal(run.pid(), Signal::Stop), "it was over before the lid was shut\n{}", run.so_far());
+    let mut all = descendants(run.pid());
+    all.retain(|pid| !on_host(*pid) && signal(*pid, Signal::Stop));
+    all.push(run.pid());
     // One that was on its way to the host got there in between.
     let mine = |pid: &u32| !bench.stands_in(*pid) || !signal(*pid, Signal::Cont);
     all.retain(mine);
