@@ -1,7 +1,6 @@
 //! The rules of the house, held against the files themselves: layers, sizes, headers, words that don't belong,
 //! and shell that every shell can read. Each rule lists all of its breaches at once.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,9 +35,10 @@ fn none(rule: &str, breaches: Vec<String>) {
     assert!(breaches.is_empty(), "{rule}:\n  {}", breaches.join("\n  "));
 }
 
-/// The part of a source file that ends up in the program: no comments, no item behind `#[cfg(test)]`.
-fn product_code(path: &Path, text: &str) -> String {
-    if test_only().contains(path) {
+/// The part of a source file that ends up in the program: no comments, no item behind `#[cfg(test)]`, and nothing of a file
+/// that says `#![cfg(test)]` of itself.
+fn product_code(text: &str) -> String {
+    if text.lines().any(|line| line == "#![cfg(test)]") {
         return String::new();
     }
     let mut code = Vec::new();
@@ -56,23 +56,6 @@ fn product_code(path: &Path, text: &str) -> String {
         }
     }
     code.join("\n")
-}
-
-/// Files that are modules of the tests alone: declared as `#[cfg(test)] mod NAME;`.
-fn test_only() -> BTreeSet<PathBuf> {
-    let mut found = BTreeSet::new();
-    for (path, text) in files("src", &["rs"]) {
-        for (at, _) in text.match_indices("#[cfg(test)]\n") {
-            let line = text[at..].lines().nth(1).unwrap_or("").trim();
-            let declared = line.strip_prefix("pub(crate) ").unwrap_or(line);
-            if let Some(name) = declared.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')) {
-                let folder = path.parent().expect("in src");
-                let own = path.file_stem().filter(|stem| *stem != "mod" && *stem != "lib");
-                found.insert(own.map_or(folder.to_owned(), |own| folder.join(own)).join(format!("{name}.rs")));
-            }
-        }
-    }
-    found
 }
 
 /// The top-level modules in the order of `src/lib.rs`, lowest layer first.
@@ -126,7 +109,7 @@ fn modules_use_only_layers_below_them() {
             breaches.push(format!("{} is no module of src/lib.rs", path.display()));
             continue;
         };
-        for used in used_modules(&product_code(&path, &text)) {
+        for used in used_modules(&product_code(&text)) {
             if place(&used).is_some_and(|used| used > own) {
                 breaches.push(format!("{}: {module} uses {used}, which is above it", path.display()));
             }
@@ -141,7 +124,8 @@ fn only_items_of_the_tests_are_passed_over() {
     let declared = "a\n#[cfg(test)]\nmod tests;\n// why\nb\n#[cfg(test)]\nuse x::{\n    y,\n};\n";
     let inside = "impl c {\n    #[cfg(test)]\n    fn d() {\n        {\n        }\n    }\n}\n";
     let text = format!("{declared}{inside}#[cfg(test)]\nmod more {{\n    e\n}}\nf\n");
-    assert_eq!(product_code(Path::new("src/x.rs"), &text), "a\nb\nimpl c {\n}\nf");
+    assert_eq!(product_code(&text), "a\nb\nimpl c {\n}\nf");
+    assert_eq!(product_code("//! Of the tests.\n\n#![cfg(test)]\n\nfn a() {}\n"), "");
 }
 
 #[test]
@@ -224,7 +208,7 @@ fn shell_is_written_in_sh_files() {
 fn lines_of_product(breach: impl Fn(&Path, &str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     for (path, text) in files("src", &["rs"]) {
-        for line in product_code(&path, &text).lines().filter(|line| breach(&path, line)) {
+        for line in product_code(&text).lines().filter(|line| breach(&path, line)) {
             found.push(format!("{}: {}", path.display(), line.trim()));
         }
     }

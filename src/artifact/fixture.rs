@@ -1,6 +1,8 @@
 //! Small trees for this module's tests, made when a test runs and gone when it ends.
 //! For tests only.
 
+#![cfg(test)]
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

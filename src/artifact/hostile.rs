@@ -1,6 +1,8 @@
 //! An artifact file, and what a host tells of its files, as somebody who wishes us ill would write them: each is refused
 //! or means what it says, and nothing of it leads out of a release. Generated; a failure prints its smallest case.
 
+#![cfg(test)]
+
 use std::cell::Cell;
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! The artifact file: what goes in comes out, and nothing else gets in.
 
+#![cfg(test)]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

@@ -23,13 +23,9 @@ mod sharp; // whether the images' library is there for those who use it
 mod source; // where a file's content is
 mod tree; // sources laid over each other
 
-#[cfg(test)]
 mod fixture;
-#[cfg(test)]
 mod hostile;
-#[cfg(test)]
 mod kept_tests;
-#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

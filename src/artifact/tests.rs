@@ -1,6 +1,8 @@
 //! What goes into a release and what is refused, for the presets that know no framework.
 //! The archive that is made of it is tested through real tars in `tests/archive.rs`.
 
+#![cfg(test)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;

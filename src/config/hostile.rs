@@ -1,6 +1,8 @@
 //! Config files as accidents and ill will make them: each is read or refused in sentences, and none drives the terminal.
 //! Generated; a failure prints its smallest case.
 
+#![cfg(test)]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

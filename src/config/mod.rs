@@ -5,7 +5,6 @@ mod check;
 mod command;
 mod exposed;
 mod hooks;
-#[cfg(test)]
 mod hostile;
 mod kept;
 mod keys;
@@ -15,10 +14,8 @@ mod proxy;
 mod reader;
 pub mod schema;
 mod sections;
-#[cfg(test)]
 mod shown;
 mod stages;
-#[cfg(test)]
 mod tests;
 mod tree;
 mod values;

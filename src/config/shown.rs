@@ -1,6 +1,8 @@
 //! Every kind of mistake in a config file, as it is shown, held against `tests/golden/config-errors.txt`.
 //! `UPDATE_GOLDEN=1` rewrites it.
 
+#![cfg(test)]
+
 use super::*;
 use crate::error::{Error, show_problems};
 

@@ -1,5 +1,7 @@
 //! What the config accepts, what it makes of it, and every way it says no. Real files in a temporary folder.
 
+#![cfg(test)]
+
 use std::path::Path;
 use std::time::Duration;
 

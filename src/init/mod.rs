@@ -11,7 +11,6 @@ mod node;
 mod shape;
 mod site;
 mod template;
-#[cfg(test)]
 mod tests;
 mod workspace;
 mod write;

@@ -1,5 +1,7 @@
 //! `init` on real-looking trees: what is found, and that what is written is a config that the loader takes.
 
+#![cfg(test)]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,6 +1,8 @@
 //! A host that says anything at all: no line makes the client panic, and nothing of what it says reaches people with a
 //! control character in it. Generated; a failure prints its smallest case.
 
+#![cfg(test)]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -2,7 +2,6 @@
 //! variables each needs, and the parsers of their answers live here; running them is a transport's work.
 
 pub mod facts;
-#[cfg(test)]
 mod hostile;
 pub mod record;
 pub mod reply;

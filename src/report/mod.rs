@@ -7,7 +7,6 @@ pub mod json;
 pub mod plain;
 mod screen;
 mod summary;
-#[cfg(test)]
 mod tests;
 
 use std::io;

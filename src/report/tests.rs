@@ -1,6 +1,8 @@
 //! A canned run of three hosts, as each reporter tells it, held against files in `tests/golden`.
 //! `UPDATE_GOLDEN=1` rewrites them.
 
+#![cfg(test)]
+
 use std::io::{self, Write};
 use std::path::Path;
 

@@ -4,7 +4,6 @@
 mod choices;
 mod place;
 mod service;
-#[cfg(test)]
 mod tests;
 
 use serde::Serialize;

@@ -1,5 +1,7 @@
 //! What is said of which answers.
 
+#![cfg(test)]
+
 use super::*;
 use crate::plan::{Flags, Verb};
 use crate::remote::Reply;
