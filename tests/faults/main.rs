@@ -135,8 +135,7 @@ fn play_all(chosen: &[Case], others: &[Case], jobs: usize) -> Vec<(Case, String)
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::SeqCst);
-                    let has_room = || began.elapsed() < ROOM;
-                    let other = || others.get(number - chosen.len()).filter(|_| has_room());
+                    let other = || others.get(number - chosen.len()).filter(|_| began.elapsed() < ROOM);
                     let Some(case) = chosen.get(number).or_else(other) else { return };
                     played.fetch_add(1, Ordering::SeqCst);
                     let start = Instant::now();
